@@ -1,0 +1,204 @@
+#include "base/threads.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <fstream>
+#include <mutex>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+#include "base/error.h"
+
+namespace gamut {
+namespace {
+
+// Long enough to bridge the serial gaps inside a training step, short enough not to burn an idle core.
+constexpr auto kSpin = std::chrono::microseconds(40);
+constexpr int kSlots = 8;
+
+void relax() {
+#if defined(__SSE2__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+void flush_subnormals() {  // subnormal operands cost 10–100× and carry no information here
+#if defined(__SSE2__)
+  _mm_setcsr(_mm_getcsr() | 0x8040);
+#endif
+}
+
+double cgroup_cores() {  // cgroup v2, then v1; infinity when unlimited
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (v2 >> quota >> period && quota != "max" && period > 0) return std::strtod(quota.c_str(), nullptr) / period;
+  std::ifstream q1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  double q = 0, p = 0;
+  if (q1 >> q && p1 >> p && q > 0 && p > 0) return q / p;
+  return INFINITY;
+}
+
+struct AlignedBuffer {
+  std::byte* data = nullptr;
+  size_t bytes = 0;
+  ~AlignedBuffer() { ::operator delete[](data, std::align_val_t{64}); }
+  std::byte* at_least(size_t wanted) {
+    if (wanted > bytes) {
+      ::operator delete[](data, std::align_val_t{64});
+      data = nullptr;
+      bytes = 0;
+      data = static_cast<std::byte*>(::operator new[](wanted, std::align_val_t{64}));
+      bytes = wanted;
+    }
+    return data;
+  }
+};
+
+}  // namespace
+
+ThreadLimit available_threads() {
+  if (const char* text = std::getenv("GAMUT_THREADS")) {
+    int n = 0;
+    const auto [end, error] = std::from_chars(text, text + std::strlen(text), n);
+    if (error != std::errc{} || *end || n < 1 || n > 4096)
+      throw Error({.who = "threads", .what = "GAMUT_THREADS must be a whole number from 1 to 4096, not '" + std::string(text) + "'"});
+    return {n, "GAMUT_THREADS=" + std::to_string(n)};
+  }
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  const int affinity = ::sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : static_cast<int>(std::thread::hardware_concurrency());
+  const double quota = cgroup_cores();
+  if (quota < affinity) {
+    char text[64];
+    std::snprintf(text, sizeof text, "cgroup quota of %.2g cores", quota);
+    return {std::max(1, static_cast<int>(std::ceil(quota))), text};
+  }
+  return {std::max(1, affinity), std::to_string(affinity) + " cores in the affinity mask"};
+}
+
+struct ThreadPool::Impl {
+  struct alignas(128) Shared {
+    std::atomic<int64_t> next{0};
+    std::atomic<int> busy{0};         // workers that have not finished the current loop
+    std::atomic<uint32_t> epoch{0};   // counts loops
+    std::atomic<int> sleepers{0};
+    std::atomic<bool> stop{false};
+  } shared;
+  const TaskRef* run = nullptr;
+  int64_t tasks = 0;
+  std::exception_ptr failure;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::vector<std::thread> workers;
+  std::vector<std::vector<AlignedBuffer>> scratch;
+
+  void take_tasks(int thread) {
+    while (true) {
+      const int64_t task = shared.next.fetch_add(1, std::memory_order_relaxed);
+      if (task >= tasks) return;
+      try {
+        (*run)(task, thread);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::current_exception();
+        shared.next.store(tasks, std::memory_order_relaxed);
+      }
+    }
+  }
+
+  void work(int thread) {
+    flush_subnormals();
+    uint32_t seen = 0;
+    while (true) {
+      const auto until = std::chrono::steady_clock::now() + kSpin;
+      int spins = 0;
+      while (shared.epoch.load(std::memory_order_acquire) == seen) {
+        relax();
+        if ((++spins & 63) == 0 && std::chrono::steady_clock::now() > until) {
+          std::unique_lock lock(mutex);
+          shared.sleepers.fetch_add(1);
+          wake.wait(lock, [&] { return shared.epoch.load() != seen; });
+          shared.sleepers.fetch_sub(1);
+        }
+      }
+      seen = shared.epoch.load(std::memory_order_acquire);
+      if (shared.stop.load()) return;
+      take_tasks(thread);
+      shared.busy.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  void start_epoch() {
+    shared.epoch.fetch_add(1);
+    if (shared.sleepers.load() > 0) {
+      const std::lock_guard lock(mutex);  // a worker between its check and its wait cannot miss this
+      wake.notify_all();
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()), threads_(threads > 0 ? threads : available_threads().threads) {
+  flush_subnormals();
+  impl_->scratch.resize(static_cast<size_t>(threads_));
+  for (auto& slots : impl_->scratch) slots = std::vector<AlignedBuffer>(kSlots);
+  for (int t = 1; t < threads_; ++t) impl_->workers.emplace_back([this, t] { impl_->work(t); });
+}
+
+ThreadPool::~ThreadPool() {
+  impl_->shared.stop = true;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->shared.epoch.fetch_add(1);
+    impl_->wake.notify_all();
+  }
+  for (std::thread& worker : impl_->workers) worker.join();
+}
+
+void ThreadPool::parallel_for(int64_t tasks, TaskRef run) {
+  if (tasks <= 0) return;
+  if (threads_ == 1 || tasks == 1) {
+    for (int64_t task = 0; task < tasks; ++task) run(task, 0);
+    return;
+  }
+  Impl& p = *impl_;
+  p.run = &run;
+  p.tasks = tasks;
+  p.failure = nullptr;
+  p.shared.next.store(0, std::memory_order_relaxed);
+  p.shared.busy.store(threads_ - 1, std::memory_order_relaxed);
+  p.start_epoch();
+  p.take_tasks(0);
+  // A worker whose core is taken by another process may need long: after a while give the core away.
+  const auto until = std::chrono::steady_clock::now() + kSpin;
+  int spins = 0;
+  while (p.shared.busy.load(std::memory_order_acquire) > 0) {
+    relax();
+    if ((++spins & 63) == 0 && std::chrono::steady_clock::now() > until) std::this_thread::yield();
+  }
+  if (p.failure) std::rethrow_exception(p.failure);
+}
+
+std::byte* ThreadPool::scratch(int thread, size_t bytes, int slot) {
+  return impl_->scratch.at(static_cast<size_t>(thread)).at(static_cast<size_t>(slot)).at_least(bytes);
+}
+
+}  // namespace gamut

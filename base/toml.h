@@ -1,0 +1,26 @@
+// TOML documents as JSON values, remembering the line of every key for messages.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/config.h"
+#include "base/json.h"
+
+namespace gamut {
+
+struct Document {
+  Json value;
+  Origin origin;
+};
+
+Document parse_toml(std::string_view text, const std::string& source);
+Document read_toml(const std::filesystem::path& path);
+std::string write_toml(const Json& table);
+
+// Applies "section.key=value" to the document. The value is read as TOML; what is not valid TOML is a string.
+void apply_override(Document& document, const std::string& assignment);
+
+}  // namespace gamut
