@@ -1,0 +1,47 @@
+// Activations of feed-forward layers, plain or gated, with an optional weight per row (mixture of experts).
+//
+// Against the definition in double, before rounding to bf16 (activation_test): values 1e-6 relative + 4e-6 and gradients 2e-6
+// relative + 8e-6 for |gate| ≤ 6 and |up| ≤ 2; tanh alone 5e-7 relative, gelu alone 3e-7·|x|.
+#pragma once
+
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "kernels/candidates.h"
+
+namespace gamut::kernels {
+
+// silu x·σ(x); gelu exact (erf); gelu_tanh; relu; relu2 = relu²; identity; quick_gelu x·σ(1.702x); tanh.
+enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2, identity, quick_gelu, tanh };
+
+// out = weight · act(gate) [· up], computed in P and rounded once to T.
+template <class T> struct GatedForward {
+  using P = accumulator<T>;
+  Activation activation;
+  int64_t rows, h;
+  const T* gate_NH;     // pre-activation
+  const T* up_NH;       // ? null: plain activation
+  const P* weight_N;    // ? null: 1
+  T* out_NH;
+};
+// d_gate, d_up may alias gate, up. `out` (the forward's result, needed for the next weight gradient) is
+// recomputed when asked for. d_weight[n] = Σ_h act(gate)·up·d_out.
+template <class T> struct GatedBackward {
+  using P = accumulator<T>;
+  Activation activation;
+  int64_t rows, h;
+  const T* gate_NH;
+  const T* up_NH;       // ?
+  const P* weight_N;    // ?
+  const T* d_out_NH;
+  T* d_gate_NH;
+  T* d_up_NH;           // ? with up
+  P* d_weight_N;        // ? with weight; overwritten
+  T* out_NH;            // ?
+};
+template <class T> using GatedForwardFn = void (*)(const GatedForward<T>&);
+template <class T> using GatedBackwardFn = void (*)(const GatedBackward<T>&);
+template <class T> const Candidates<GatedForwardFn<T>>& gated_forward();
+template <class T> const Candidates<GatedBackwardFn<T>>& gated_backward();
+
+}  // namespace gamut::kernels

@@ -1,0 +1,11 @@
+// The row kernels on this tier's vectors.
+#define GAMUT_TIER avx512
+
+#include "kernels/simd/activation.inl"
+#include "kernels/simd/adamw.inl"
+#include "kernels/simd/attention.inl"
+#include "kernels/simd/cross_entropy.inl"
+#include "kernels/simd/elementwise.inl"
+#include "kernels/simd/norm.inl"
+#include "kernels/simd/rotary.inl"
+#include "kernels/simd/router.inl"

@@ -1,0 +1,318 @@
+#include "kernels/gemm_driver.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <vector>
+
+namespace gamut::kernels {
+namespace {
+
+constexpr int kStageSlot = 4, kCarrySlot = 5, kPackSlot = 6, kSliceSlot = 7;  // of the pool's scratch
+
+// A task should be long beside the cost of handing it out (about 1 µs) and short beside the whole, so that threads end together.
+constexpr double kLargestTask = 40e6, kSmallestTask = 0.5e6;  // FLOP
+constexpr int kTasksWanted = 24;
+// Bytes of packed B that one task walks through again and again: half of a 1 MiB L2.
+constexpr int64_t kCachedB = 400 << 10;
+// Bytes of one panel that are summed before the sums are put aside: bounds the above for very long K.
+constexpr int64_t kCachedPanel = 128 << 10;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// Part i of n in `parts` nearly equal parts.
+struct Range {
+  int64_t begin, end;
+};
+Range part(int64_t n, int64_t parts, int64_t i) { return {n * i / parts, n * (i + 1) / parts}; }
+
+// The same, cut at multiples of `unit`.
+Range part_of(int64_t n, int64_t unit, int64_t parts, int64_t i) {
+  const Range units = part(ceil_div(n, unit), parts, i);
+  return {std::min(n, units.begin * unit), std::min(n, units.end * unit)};
+}
+
+// One stretch of one term: steps [begin, begin + steps) of term `term`.
+struct Stretch {
+  int term;
+  int64_t begin, steps;
+};
+
+struct Plan {
+  const Gemm* g;
+  int64_t steps[4];                // of each term, padded
+  bool in_place[4];
+  int panels;                      // of a block
+  int rows;                        // most of a block
+  int64_t row_parts, column_parts, first_task;
+  int64_t passes, pass_steps;      // the summed axis in passes of at most pass_steps
+};
+
+Plan plan_of(const Gemm& g, const TileKernel& kernel, double task_flops) {
+  Plan p{.g = &g};
+  int64_t total_steps = 0;
+  for (int t = 0; t < g.term_count; ++t) {
+    const int64_t k = g.terms[t].b.k;
+    p.steps[t] = round_up(ceil_div(k, kernel.step_k), kernel.step_multiple);
+    p.in_place[t] = kernel.in_place && k == p.steps[t] * kernel.step_k;
+    total_steps += p.steps[t];
+  }
+  // Few rows take wider blocks: enough independent sums to hide the latency of the multiply-add.
+  p.panels = kernel.panels;
+  for (const int wide : {4, 8})
+    if (wide > p.panels && g.m <= kernel.rows_for(wide) && ceil_div(g.n, kPanel) >= wide) p.panels = wide;
+  p.rows = kernel.rows_for(p.panels);
+
+  p.passes = std::max<int64_t>(1, ceil_div(total_steps * kernel.b_step_bytes, kCachedPanel));
+  p.pass_steps = round_up(ceil_div(total_steps, p.passes), kernel.step_multiple);
+
+  const int64_t columns = round_up(std::max<int64_t>(g.n, 1), kPanel), width = p.panels * kPanel;
+  const double flops_per_element = 2.0 * static_cast<double>(kernel.step_k * std::max<int64_t>(total_steps, 1));
+  const double rows_at_least = static_cast<double>(std::clamp<int64_t>(g.m, 16, 8 * p.rows));  // below 16 rows reading B decides
+  const int64_t fit = kCachedB / std::max<int64_t>(1, p.pass_steps * kernel.b_step_bytes / kPanel);
+  const int64_t wanted = static_cast<int64_t>(task_flops / (flops_per_element * rows_at_least));
+  const int64_t chunk = std::clamp(std::min(fit, wanted) / width * width, width, round_up(columns, width));
+  p.column_parts = ceil_div(columns, chunk);
+  const double row_flops = flops_per_element * static_cast<double>(ceil_div(columns, p.column_parts));
+  const int64_t row_chunk = std::max<int64_t>(p.rows, static_cast<int64_t>(task_flops / row_flops));
+  p.row_parts = ceil_div(g.m, row_chunk);
+  return p;
+}
+
+// Computes one task's block of C.
+void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool& pool, int thread) {
+  const Gemm& g = *p.g;
+  // Neighbouring tasks share their columns of B.
+  const Range rows = part_of(g.m, kernel.row_multiple, p.row_parts, task % p.row_parts);
+  const int64_t groups = ceil_div(g.n, p.panels * kPanel);
+  const Range columns = part(groups, p.column_parts, task / p.row_parts);
+  const int64_t blocks = ceil_div(rows.end - rows.begin, p.rows);
+  const int64_t c_bytes = g.c_dtype == DType::bf16 ? 2 : kernel.sum_bytes;
+  const int64_t carry_tile = p.rows * p.panels * kPanel * kernel.sum_bytes;
+  const int64_t staged_row = p.pass_steps * kernel.a_step_bytes + 64;  // off a power of two: rows must not share cache sets
+  std::byte* staged = pool.scratch(thread, static_cast<size_t>(staged_row * p.rows + 4 * 64), kStageSlot);
+  std::byte* carry = p.passes > 1 ? pool.scratch(thread, static_cast<size_t>(carry_tile * blocks * (columns.end - columns.begin)), kCarrySlot)
+                                  : nullptr;
+
+  int term = 0;
+  int64_t at = 0;  // step within the term
+  for (int64_t pass = 0; pass < p.passes; ++pass) {
+    Stretch stretches[4];
+    int count = 0;
+    for (int64_t left = p.pass_steps; left > 0 && term < g.term_count;) {
+      const int64_t take = std::min(left, p.steps[term] - at);
+      if (take > 0) stretches[count++] = {term, at, take};
+      at += take;
+      left -= take;
+      if (at == p.steps[term]) ++term, at = 0;
+    }
+    for (int64_t i = 0; i < blocks; ++i) {
+      const Range inner = part_of(rows.end - rows.begin, kernel.row_multiple, blocks, i), block = {rows.begin + inner.begin, rows.begin + inner.end};
+      const int height = static_cast<int>(block.end - block.begin);
+      TileSegment segments[4] = {};
+      std::byte* stage_at = staged;
+      for (int s = 0; s < count; ++s) {
+        const auto [t, begin, steps] = stretches[s];
+        const int64_t k = g.terms[t].b.k, k0 = begin * kernel.step_k;
+        const int64_t row_bytes = g.terms[t].lda * kernel.element_bytes;
+        const std::byte* a = static_cast<const std::byte*>(g.terms[t].a) + block.begin * row_bytes + k0 * kernel.element_bytes;
+        TileSegment& segment = segments[s];
+        segment.steps = steps;
+        segment.step_stride = kernel.a_step_bytes;
+        segment.panel_stride = packed_bytes(g.terms[t].b.dtype, k, kPanel);
+        if (p.in_place[t]) {
+          segment.a = a;
+          segment.row_stride = row_bytes;
+        } else {
+          const int64_t bytes = steps * kernel.a_step_bytes;
+          for (int r = 0; r < height; ++r)
+            kernel.stage(a + r * row_bytes, std::min(k - k0, steps * kernel.step_k), stage_at + r * staged_row, steps);
+          segment.a = stage_at;
+          segment.row_stride = staged_row;
+          stage_at += bytes;
+        }
+      }
+      for (int64_t j = columns.begin; j < columns.end; ++j) {
+        std::byte* sums = carry ? carry + (i * (columns.end - columns.begin) + j - columns.begin) * carry_tile : nullptr;
+        const int64_t last = std::min((j + 1) * p.panels, ceil_div(g.n, kPanel));
+        for (int64_t panel = j * p.panels; panel < last;) {
+          int panels = p.panels;
+          while (panels > last - panel) panels /= 2;  // the last columns may need narrower blocks
+          for (int s = 0; s < count; ++s)
+            segments[s].b = g.terms[stretches[s].term].b.data + panel * segments[s].panel_stride + stretches[s].begin * kernel.b_step_bytes;
+          const int64_t n0 = panel * kPanel;
+          const TileOutput out{.c = static_cast<std::byte*>(g.c) + (block.begin * g.ldc + n0) * c_bytes,
+                               .row_bytes = g.ldc * c_bytes,
+                               .rows = height,
+                               .columns = std::min<int64_t>(g.n - n0, panels * kPanel),
+                               .bias = g.bias_N ? static_cast<const std::byte*>(g.bias_N) + n0 * kernel.sum_bytes : nullptr,
+                               .half = g.c_dtype == DType::bf16,
+                               .accumulate = g.accumulate,
+                               .carry_in = pass > 0 ? sums : nullptr,
+                               .carry_out = pass + 1 < p.passes ? sums : nullptr};
+          kernel.block(height, panels)(segments, count, out);
+          if (sums) sums += p.rows * panels * kPanel * kernel.sum_bytes;
+          panel += panels;
+        }
+      }
+    }
+  }
+}
+
+// Weight gradients: C is cut into rectangles, the sum over m into slices, and a slice into stretches whose packed parts of A
+// and B fit the second-level cache together with the rectangle's sums.
+constexpr int64_t kRectangle = 256, kStretch = 384, kShortestSlice = 512;
+constexpr int64_t kRectanglesWanted = 32;
+
+struct SlicePlan {
+  const GemmAtB* g;
+  int64_t p_parts, q_parts, slices, slice_m;
+  int64_t first_task, first_sum;   // of the sums put aside by slices, in bytes
+};
+
+// By (m, p, q) alone: the slices decide how sums round.
+SlicePlan slice_plan_of(const GemmAtB& g) {
+  SlicePlan s{.g = &g};
+  s.p_parts = ceil_div(g.p, kRectangle);
+  s.q_parts = ceil_div(g.q, kRectangle);
+  const int64_t rectangles = std::max<int64_t>(1, s.p_parts * s.q_parts);
+  s.slices = std::clamp<int64_t>(std::min(ceil_div(kRectanglesWanted, rectangles), g.m / kShortestSlice), 1, kRectanglesWanted);
+  s.slice_m = std::max<int64_t>(32, round_up(ceil_div(g.m, s.slices), 32));  // an empty sum is one slice of zeros
+  s.slices = std::max<int64_t>(1, ceil_div(g.m, s.slice_m));
+  return s;
+}
+
+void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKernel& kernel, ThreadPool& pool, int thread) {
+  const GemmAtB& g = *s.g;
+  const int64_t slice = task / (s.p_parts * s.q_parts), rectangle = task % (s.p_parts * s.q_parts);
+  const int64_t p_panels = ceil_div(g.p, kPanel), q_panels = ceil_div(g.q, kPanel);
+  const Range rows = part(p_panels, s.p_parts, rectangle / s.q_parts), columns = part(q_panels, s.q_parts, rectangle % s.q_parts);
+  const int64_t m0 = slice * s.slice_m, m1 = std::min(g.m, m0 + s.slice_m);
+  const int64_t stretches = std::max<int64_t>(1, ceil_div(m1 - m0, kStretch));
+  const int64_t most_steps = kStretch / kernel.step_k;
+  const int64_t most_a = most_steps * kPanel * kernel.a_step_bytes, most_b = most_steps * kernel.b_step_bytes;
+  const int64_t height = rows.end - rows.begin, width = columns.end - columns.begin;
+  std::byte* a_packed = pool.scratch(thread, static_cast<size_t>(height * most_a + width * most_b), kPackSlot);
+  std::byte* b_packed = a_packed + height * most_a;
+  const int64_t carry_row = width * kPanel * kernel.sum_bytes;
+  std::byte* carry = stretches > 1 ? pool.scratch(thread, static_cast<size_t>(height * kPanel * carry_row), kCarrySlot) : nullptr;
+  std::byte* c = s.slices > 1 ? aside + s.first_sum + slice * g.p * g.q * kernel.sum_bytes : static_cast<std::byte*>(g.c);
+  const int64_t c_row = (s.slices > 1 ? g.q : g.ldc) * kernel.sum_bytes;
+
+  for (int64_t x = 0; x < stretches; ++x) {
+    const int64_t from = m0 + x * kStretch, k = std::max<int64_t>(0, std::min(kStretch, m1 - from));
+    const int64_t steps = round_up(ceil_div(k, kernel.step_k), kernel.step_multiple);
+    const int64_t a_panel = steps * kPanel * kernel.a_step_bytes, b_panel = steps * kernel.b_step_bytes;
+    const int64_t row_stride = kernel.packed_row_stride(steps);
+    const auto pack_side = [&](const void* src, int64_t ld, int64_t total, Range panels, auto pack_panel, std::byte* out, int64_t bytes) {
+      const std::byte* row = static_cast<const std::byte*>(src) + from * ld * kernel.element_bytes;
+      for (int64_t i = panels.begin; i < panels.end; ++i, out += bytes)
+        pack_panel(row + i * kPanel * kernel.element_bytes, ld * kernel.element_bytes, k,
+                   static_cast<int>(std::min<int64_t>(kPanel, total - i * kPanel)), out, steps);
+    };
+    pack_side(g.a, g.lda, g.p, rows, kernel.pack_rows, a_packed, a_panel);
+    pack_side(g.b, g.ldb, g.q, columns, kernel.pack_panel, b_packed, b_panel);
+    const int64_t p0 = rows.begin * kPanel, valid = std::min(rows.end * kPanel, g.p) - p0;
+    for (int64_t r = 0; r < valid; r += kernel.packed_rows) {
+      const int block_rows = static_cast<int>(std::min<int64_t>(kernel.packed_rows, valid - r));
+      for (int64_t j = 0; j < width;) {
+        int panels = kernel.packed_panels;
+        while (panels > width - j) panels /= 2;
+        const TileSegment segment{.a = a_packed + r / kPanel * a_panel + r % kPanel * row_stride,
+                                  .row_stride = row_stride,
+                                  .step_stride = kernel.packed_step_stride(steps),
+                                  .b = b_packed + j * b_panel,
+                                  .panel_stride = b_panel,
+                                  .steps = steps};
+        const int64_t q0 = (columns.begin + j) * kPanel;
+        std::byte* sums = carry ? carry + r * carry_row + j * block_rows * kPanel * kernel.sum_bytes : nullptr;
+        const TileOutput out{.c = c + (p0 + r) * c_row + q0 * kernel.sum_bytes,
+                             .row_bytes = c_row,
+                             .rows = block_rows,
+                             .columns = std::min<int64_t>(g.q - q0, panels * kPanel),
+                             .accumulate = s.slices == 1 && g.accumulate,
+                             .carry_in = x > 0 ? sums : nullptr,
+                             .carry_out = x + 1 < stretches ? sums : nullptr};
+        kernel.block(block_rows, panels)(&segment, 1, out);
+        j += panels;
+      }
+    }
+  }
+}
+
+// C (+)= slice 0 + slice 1 + …, one row of C.
+template <class Sum> void add_slices(const SlicePlan& s, int64_t row, const std::byte* aside) {
+  const GemmAtB& g = *s.g;
+  Sum* c = static_cast<Sum*>(g.c) + row * g.ldc;
+  const Sum* sums = reinterpret_cast<const Sum*>(aside + s.first_sum) + row * g.q;
+  for (int64_t q = 0; q < g.q; ++q) {
+    Sum sum = sums[q];
+    for (int64_t i = 1; i < s.slices; ++i) sum += sums[i * g.p * g.q + q];
+    c[q] = g.accumulate ? c[q] + sum : sum;
+  }
+}
+
+// The plan whose tasks include `task`.
+template <class Plans> const auto& plan_with(const Plans& plans, int64_t task) {
+  return *(std::upper_bound(plans.begin(), plans.end(), task, [](int64_t t, const auto& p) { return t < p.first_task; }) - 1);
+}
+
+}  // namespace
+
+void gemm_tiled(ThreadPool& pool, std::span<const Gemm> problems, const TileKernel& kernel) {
+  double flops = 0;
+  for (const Gemm& g : problems)
+    for (int t = 0; t < g.term_count; ++t)
+      flops += 2.0 * static_cast<double>(std::max<int64_t>(g.m, 1)) * static_cast<double>(g.n) * static_cast<double>(g.terms[t].b.k);
+  const double task_flops = std::clamp(flops / kTasksWanted, kSmallestTask, kLargestTask);
+  std::vector<Plan> plans;
+  plans.reserve(problems.size());
+  int64_t tasks = 0;
+  for (const Gemm& g : problems) {
+    if (g.m <= 0 || g.n <= 0) continue;
+    assert(g.terms[0].b.dtype == problems[0].terms[0].b.dtype);
+    Plan& p = plans.emplace_back(plan_of(g, kernel, task_flops));
+    p.first_task = tasks;
+    tasks += p.row_parts * p.column_parts;
+  }
+  pool.parallel_for(tasks, [&](int64_t task, int thread) {
+    const Plan& p = plan_with(plans, task);
+    run_task(p, task - p.first_task, kernel, pool, thread);
+  });
+}
+
+void gemm_at_b_tiled(ThreadPool& pool, std::span<const GemmAtB> problems, const TileKernel& kernel) {
+  std::vector<SlicePlan> plans, sliced;
+  plans.reserve(problems.size());
+  int64_t tasks = 0, sum_bytes = 0, rows = 0;
+  for (const GemmAtB& g : problems) {
+    if (g.p <= 0 || g.q <= 0) continue;
+    assert(g.dtype == problems[0].dtype);
+    SlicePlan& s = plans.emplace_back(slice_plan_of(g));
+    s.first_task = tasks;
+    s.first_sum = sum_bytes;
+    tasks += s.slices * s.p_parts * s.q_parts;
+    if (s.slices > 1) {
+      sum_bytes += round_up(s.slices * g.p * g.q * kernel.sum_bytes, 64);
+      sliced.push_back(s);
+      sliced.back().first_task = rows;
+      rows += g.p;
+    }
+  }
+  std::byte* aside = pool.scratch(0, static_cast<size_t>(sum_bytes), kSliceSlot);
+  pool.parallel_for(tasks, [&](int64_t task, int thread) {
+    const SlicePlan& s = plan_with(plans, task);
+    run_slice(s, task - s.first_task, aside, kernel, pool, thread);
+  });
+  pool.parallel_for(rows, [&](int64_t row, int) {
+    const SlicePlan& s = plan_with(sliced, row);
+    if (kernel.sum_bytes == 8) {
+      add_slices<double>(s, row - s.first_task, aside);
+    } else {
+      add_slices<float>(s, row - s.first_task, aside);
+    }
+  });
+}
+
+}  // namespace gamut::kernels

@@ -1,0 +1,128 @@
+// Activations: one loop per activation, so that the choice is outside it.
+#include "kernels/simd/kernels.h"
+#include "kernels/simd/math.h"
+
+namespace gamut::kernels::GAMUT_TIER {
+namespace {
+
+struct Activated {
+  F value, slope;
+};
+
+template <Activation kActivation> GAMUT_INLINE Activated activated(F x) {
+  if constexpr (kActivation == Activation::silu || kActivation == Activation::quick_gelu) {
+    constexpr float c = kActivation == Activation::silu ? 1.0f : 1.702f;
+    const F s = sigmoid(x * c), value = x * s;
+    return {value, madd(value * c, 1.0f - s, s)};
+  } else if constexpr (kActivation == Activation::gelu) {
+    const Normal normal_x = normal(x);
+    return {x * normal_x.below, madd(x, normal_x.density, normal_x.below)};
+  } else if constexpr (kActivation == Activation::gelu_tanh) {  // (1 + tanh u)/2 = σ(2u)
+    constexpr float c = 1.59576912f;                            // 2·√(2/π)
+    const F xx = x * x;
+    const F s = sigmoid(c * x * madd(xx, set1(0.044715f), set1(1.0f))), value = x * s;
+    return {value, madd(value * (1.0f - s), c * madd(xx, set1(3 * 0.044715f), set1(1.0f)), s)};
+  } else if constexpr (kActivation == Activation::relu) {
+    return {max(x, F{}), select(x > 0.0f, set1(1.0f), F{})};
+  } else if constexpr (kActivation == Activation::relu2) {
+    const F r = max(x, F{});
+    return {r * r, r + r};
+  } else if constexpr (kActivation == Activation::tanh) {
+    const F t = tanh(x);
+    return {t, 1.0f - t * t};
+  } else {
+    return {x, set1(1.0f)};
+  }
+}
+
+template <Activation kActivation, class T> void forward_rows(const GatedForward<T>& a) {
+  for (int64_t n = 0; n < a.rows; ++n) {
+    const T* gate_H = a.gate_NH + n * a.h;
+    const T* up_H = a.up_NH ? a.up_NH + n * a.h : nullptr;
+    const float weight = a.weight_N ? a.weight_N[n] : 1.0f;
+    T* out_H = a.out_NH + n * a.h;
+    sweep(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
+      F y = activated<kActivation>(load(gate_H + i, part)).value;
+      if (up_H) y *= load(up_H + i, part);
+      store(out_H + i, weight * y, part);
+    });
+  }
+}
+
+template <Activation kActivation, class T> void backward_rows(const GatedBackward<T>& a) {
+  for (int64_t n = 0; n < a.rows; ++n) {
+    const T *gate_H = a.gate_NH + n * a.h, *d_out_H = a.d_out_NH + n * a.h;
+    const T* up_H = a.up_NH ? a.up_NH + n * a.h : nullptr;
+    T* d_gate_H = a.d_gate_NH + n * a.h;
+    T* d_up_H = a.up_NH ? a.d_up_NH + n * a.h : nullptr;
+    T* out_H = a.out_NH ? a.out_NH + n * a.h : nullptr;
+    const float weight = a.weight_N ? a.weight_N[n] : 1.0f;
+    F d_weight{};
+    sweep(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
+      const auto [value, slope] = activated<kActivation>(load(gate_H + i, part));
+      const F d_out = load(d_out_H + i, part);  // zero beyond the row, and with it the sum
+      F product = value, d_gate = weight * d_out;
+      if (up_H) {
+        const F up = load(up_H + i, part);
+        store(d_up_H + i, d_gate * value, part);
+        product *= up;
+        d_gate *= up;
+      }
+      d_weight = madd(product, d_out, d_weight);
+      if (out_H) store(out_H + i, weight * product, part);
+      store(d_gate_H + i, d_gate * slope, part);
+    });
+    if (a.d_weight_N) a.d_weight_N[n] = sum(d_weight);
+  }
+}
+
+}  // namespace
+
+template <class T> void gated_forward(const GatedForward<T>& a) {
+  switch (a.activation) {
+    case Activation::silu:
+      return forward_rows<Activation::silu>(a);
+    case Activation::gelu:
+      return forward_rows<Activation::gelu>(a);
+    case Activation::gelu_tanh:
+      return forward_rows<Activation::gelu_tanh>(a);
+    case Activation::relu:
+      return forward_rows<Activation::relu>(a);
+    case Activation::relu2:
+      return forward_rows<Activation::relu2>(a);
+    case Activation::quick_gelu:
+      return forward_rows<Activation::quick_gelu>(a);
+    case Activation::tanh:
+      return forward_rows<Activation::tanh>(a);
+    case Activation::identity:
+      return forward_rows<Activation::identity>(a);
+  }
+}
+
+template <class T> void gated_backward(const GatedBackward<T>& a) {
+  switch (a.activation) {
+    case Activation::silu:
+      return backward_rows<Activation::silu>(a);
+    case Activation::gelu:
+      return backward_rows<Activation::gelu>(a);
+    case Activation::gelu_tanh:
+      return backward_rows<Activation::gelu_tanh>(a);
+    case Activation::relu:
+      return backward_rows<Activation::relu>(a);
+    case Activation::relu2:
+      return backward_rows<Activation::relu2>(a);
+    case Activation::quick_gelu:
+      return backward_rows<Activation::quick_gelu>(a);
+    case Activation::tanh:
+      return backward_rows<Activation::tanh>(a);
+    case Activation::identity:
+      return backward_rows<Activation::identity>(a);
+  }
+}
+
+template void gated_forward(const GatedForward<float>&);
+template void gated_forward(const GatedForward<bf16>&);
+template void gated_backward(const GatedBackward<float>&);
+template void gated_backward(const GatedBackward<bf16>&);
+
+}  // namespace gamut::kernels::GAMUT_TIER

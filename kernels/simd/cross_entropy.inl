@@ -1,0 +1,47 @@
+// Cross-entropy: maximum, sum of exponentials, gradient; three sweeps over a row that sits in a cache.
+#include "kernels/simd/kernels.h"
+#include "kernels/simd/math.h"
+
+namespace gamut::kernels::GAMUT_TIER {
+namespace {
+
+template <class T> void store1(T* p, float x) { store(p, set1(x), Some{1}); }
+
+}  // namespace
+
+template <class T> void cross_entropy(const CrossEntropy<T>& a) {
+  for (int64_t n = 0; n < a.rows; ++n) {
+    const float* logits_V = a.logits_NV + n * a.vocab;
+    T* d_logits_V = a.d_logits_NV ? a.d_logits_NV + n * a.vocab : nullptr;
+    const int32_t target = a.target_N[n];
+    if (target < 0) {
+      a.loss_N[n] = 0;
+      if (d_logits_V) sweep(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, F{}, part); });
+      if (!a.lse_N) continue;
+    }
+    const F lowest = set1(-__builtin_inff());
+    F tops[4] = {lowest, lowest, lowest, lowest};
+    sweep4(a.vocab, [&](int64_t i, auto part, int slot)
+                        GAMUT_INLINED { tops[slot] = max(keep(load(logits_V + i, part), part, lowest), tops[slot]); });
+    const float top = highest(max(max(tops[0], tops[1]), max(tops[2], tops[3])));
+    F sums[4] = {};
+    sweep4(a.vocab,
+           [&](int64_t i, auto part, int slot) GAMUT_INLINED { sums[slot] += keep(exp(load(logits_V + i, part) - top), part); });
+    const float total = sum4(sums), log_total = __builtin_logf(total), lse = top + log_total;
+    if (a.lse_N) a.lse_N[n] = lse;
+    if (target < 0) continue;
+
+    const float shifted = logits_V[target] - top;  // before the gradient may overwrite it
+    a.loss_N[n] = log_total - shifted;
+    if (!d_logits_V) continue;
+    const float each = a.scale * (1 + 2 * a.z * lse) / total;
+    sweep(a.vocab,
+          [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, each * exp(load(logits_V + i, part) - top), part); });
+    store1(d_logits_V + target, each * exp(set1(shifted))[0] - a.scale);
+  }
+}
+
+template void cross_entropy(const CrossEntropy<float>&);
+template void cross_entropy(const CrossEntropy<bf16>&);
+
+}  // namespace gamut::kernels::GAMUT_TIER

@@ -1,0 +1,106 @@
+// RMSNorm and LayerNorm: one sweep for the sums, one for the output while the row is in the first-level cache.
+#include "kernels/simd/kernels.h"
+#include "kernels/simd/simd.h"
+
+namespace gamut::kernels::GAMUT_TIER {
+namespace {
+
+template <class T, bool kLayer> void norm_forward_rows(const NormForward<T>& a) {
+  const float d = static_cast<float>(a.d), eps = static_cast<float>(a.eps);
+  for (int64_t n = 0; n < a.rows; ++n) {
+    const T* s_D = a.x_ND + n * a.d;
+    F sums[4] = {}, squares[4] = {};
+    if (a.y_ND) {
+      const T *x_D = s_D, *y_D = a.y_ND + n * a.d;
+      T* sum_D = a.sum_ND + n * a.d;
+      sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
+        const F s = rounded<T>(load(x_D + i, part) + load(y_D + i, part));
+        store(sum_D + i, s, part);
+        if constexpr (kLayer)
+          sums[slot] += s;
+        else
+          squares[slot] = madd(s, s, squares[slot]);
+      });
+      s_D = sum_D;
+    } else {
+      sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
+        const F s = load(s_D + i, part);
+        if constexpr (kLayer)
+          sums[slot] += s;
+        else
+          squares[slot] = madd(s, s, squares[slot]);
+      });
+    }
+    float mean = 0;
+    if constexpr (kLayer) {
+      mean = sum4(sums) / d;
+      if (a.mean_N) a.mean_N[n] = mean;
+      sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
+        const F c = keep(load(s_D + i, part) - mean, part);
+        squares[slot] = madd(c, c, squares[slot]);
+      });
+    }
+    const float inv = 1 / __builtin_sqrtf(sum4(squares) / d + eps);
+    a.inv_N[n] = inv;
+    T* out_D = a.out_ND + n * a.d;
+    sweep(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+      F y = load(s_D + i, part);
+      if constexpr (kLayer) y -= mean;
+      y *= inv;
+      if (a.gain_D) y *= load(a.gain_D + i, part);
+      if (kLayer && a.bias_D) y += load(a.bias_D + i, part);
+      store(out_D + i, y, part);
+    });
+  }
+}
+
+template <class T, bool kLayer> void norm_backward_rows(const NormBackward<T>& a) {
+  const float d = static_cast<float>(a.d);
+  for (int64_t n = 0; n < a.rows; ++n) {
+    const T *s_D = a.sum_ND + n * a.d, *d_out_D = a.d_out_ND + n * a.d;
+    const T* d_sum_D = a.d_sum_ND ? a.d_sum_ND + n * a.d : nullptr;
+    const float mean = kLayer ? a.mean_N[n] : 0.0f, inv = a.inv_N[n];
+    F u_sum[4] = {}, ux_sum[4] = {};
+    sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
+      F u = load(d_out_D + i, part), c = load(s_D + i, part);
+      if (a.gain_D) u *= load(a.gain_D + i, part);
+      if constexpr (kLayer) {
+        u_sum[slot] += u;
+        c -= mean;
+      }
+      ux_sum[slot] = madd(u, c, ux_sum[slot]);
+    });
+    const float u_mean = kLayer ? sum4(u_sum) / d : 0.0f;
+    const float ux_mean = sum4(ux_sum) * inv / d;
+    T* dx_D = a.dx_ND + n * a.d;
+    sweep(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+      const F d_out = load(d_out_D + i, part);
+      F c = load(s_D + i, part), u = d_out;
+      if constexpr (kLayer) c -= mean;
+      const F x_hat = c * inv;
+      if (a.gain_D) u *= load(a.gain_D + i, part);
+      if constexpr (kLayer) u -= u_mean;
+      F dx = inv * nmadd(x_hat, set1(ux_mean), u);
+      if (d_sum_D) dx += load(d_sum_D + i, part);
+      if (a.d_gain_D) store(a.d_gain_D + i, madd(d_out, x_hat, load(a.d_gain_D + i, part)), part);
+      if (kLayer && a.d_bias_D) store(a.d_bias_D + i, load(a.d_bias_D + i, part) + d_out, part);
+      store(dx_D + i, dx, part);
+    });
+  }
+}
+
+}  // namespace
+
+template <class T> void norm_forward(const NormForward<T>& a) {
+  a.kind == NormKind::layer ? norm_forward_rows<T, true>(a) : norm_forward_rows<T, false>(a);
+}
+template <class T> void norm_backward(const NormBackward<T>& a) {
+  a.kind == NormKind::layer ? norm_backward_rows<T, true>(a) : norm_backward_rows<T, false>(a);
+}
+
+template void norm_forward(const NormForward<float>&);
+template void norm_forward(const NormForward<bf16>&);
+template void norm_backward(const NormBackward<float>&);
+template void norm_backward(const NormBackward<bf16>&);
+
+}  // namespace gamut::kernels::GAMUT_TIER

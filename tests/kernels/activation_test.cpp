@@ -1,0 +1,177 @@
+#include "kernels/activation.h"
+
+#include "kernels/ref/activation.h"
+#include "row_cases.h"
+
+namespace gamut::kernels {
+namespace {
+
+constexpr Activation kAll[] = {Activation::silu,  Activation::gelu,     Activation::gelu_tanh,  Activation::relu,
+                               Activation::relu2, Activation::identity, Activation::quick_gelu, Activation::tanh};
+
+template <class T> void check(Activation activation, int64_t h, bool gated, bool weighted) {
+  using P = accumulator<T>;
+  const int64_t rows = 3;
+  const auto gate = numbers<T>(rows * h, 1, -6, 6), up = numbers<T>(rows * h, 2), d_out = numbers<T>(rows * h, 3),
+             weight = numbers<P>(rows, 4);
+  const size_t n = gate.size();
+  std::vector<double> out(n), d_gate(n), d_up(n), d_weight(static_cast<size_t>(rows));
+  ref::gated_forward<double>({.activation = activation,
+                              .rows = rows,
+                              .h = h,
+                              .gate_NH = gate.data(),
+                              .up_NH = gated ? up.data() : nullptr,
+                              .weight_N = weighted ? weight.data() : nullptr,
+                              .out_NH = out.data()});
+  ref::gated_backward<double>({.activation = activation,
+                               .rows = rows,
+                               .h = h,
+                               .gate_NH = gate.data(),
+                               .up_NH = gated ? up.data() : nullptr,
+                               .weight_N = weighted ? weight.data() : nullptr,
+                               .d_out_NH = d_out.data(),
+                               .d_gate_NH = d_gate.data(),
+                               .d_up_NH = d_up.data(),
+                               .d_weight_N = d_weight.data(),
+                               .out_NH = nullptr});
+  const std::string what = " activation " + std::to_string(static_cast<int>(activation)) + " h=" + std::to_string(h);
+  const Span<P> weight_s(weight);
+  const Span<T> gate_s(gate, 1), up_s(up, 2), d_out_s(d_out, 3);
+  for (const auto& c : gated_forward<T>().runnable_here()) {
+    Span<T> got(rows * h, h % 3);
+    c.fn({.activation = activation,
+          .rows = rows,
+          .h = h,
+          .gate_NH = gate_s.data(),
+          .up_NH = gated ? up_s.data() : nullptr,
+          .weight_N = weighted ? weight_s.data() : nullptr,
+          .out_NH = got.data()});
+    expect_close<T>(got.values(), out, 1e-6, 4e-6, c.name + what);
+  }
+  for (const auto& c : gated_backward<T>().runnable_here()) {
+    Span<T> in_place(gate, 1), up_in_place(up, 2), again(rows * h, 1);
+    Span<P> got_weight(rows);
+    c.fn({.activation = activation,
+          .rows = rows,
+          .h = h,
+          .gate_NH = in_place.data(),
+          .up_NH = gated ? up_in_place.data() : nullptr,
+          .weight_N = weighted ? weight_s.data() : nullptr,
+          .d_out_NH = d_out_s.data(),
+          .d_gate_NH = in_place.data(),
+          .d_up_NH = gated ? up_in_place.data() : nullptr,
+          .d_weight_N = weighted ? got_weight.data() : nullptr,
+          .out_NH = again.data()});
+    expect_close<T>(in_place.values(), d_gate, 2e-6, 8e-6, c.name + what + " d_gate");
+    if (gated) expect_close<T>(up_in_place.values(), d_up, 1e-6, 8e-6, c.name + what + " d_up");
+    if (weighted)
+      expect_close<float>(got_weight.values(), d_weight, 1e-5, 2e-6 * static_cast<double>(h), c.name + what + " d_weight");
+    expect_close<T>(again.values(), out, 1e-6, 4e-6, c.name + what + " out");
+  }
+}
+
+TEST(Activation, MatchesTheDefinitionOnEveryTier) {
+  for (const Activation activation : kAll)
+    for (const int64_t h : row_lengths())
+      for (const bool flag : {false, true}) {
+        check<float>(activation, h, flag, h % 2 == 0);
+        check<bf16>(activation, h, flag, h % 2 == 1);
+      }
+}
+
+TEST(Activation, BackwardIsTheDerivative) {
+  const int64_t rows = 2, h = 5;
+  const auto gate = numbers<double>(rows * h, 1), up = numbers<double>(rows * h, 2), weight = numbers<double>(rows, 3),
+             g = numbers<double>(rows * h, 4);
+  for (const Activation activation : kAll) {
+    const auto loss = [&](const auto& x, const auto& u, const auto& w) {
+      std::vector<double> out(x.size());
+      ref::gated_forward<double>({.activation = activation,
+                                  .rows = rows,
+                                  .h = h,
+                                  .gate_NH = x.data(),
+                                  .up_NH = u.data(),
+                                  .weight_N = w.data(),
+                                  .out_NH = out.data()});
+      return dot(g, out);
+    };
+    std::vector<double> d_gate(gate.size()), d_up(gate.size()), d_weight(weight.size());
+    ref::gated_backward<double>({.activation = activation,
+                                 .rows = rows,
+                                 .h = h,
+                                 .gate_NH = gate.data(),
+                                 .up_NH = up.data(),
+                                 .weight_N = weight.data(),
+                                 .d_out_NH = g.data(),
+                                 .d_gate_NH = d_gate.data(),
+                                 .d_up_NH = d_up.data(),
+                                 .d_weight_N = d_weight.data(),
+                                 .out_NH = nullptr});
+    expect_close<double>(d_gate, numeric_gradient(gate, [&](const auto& x) { return loss(x, up, weight); }), 1e-7, 1e-8,
+                         "d_gate");
+    expect_close<double>(d_up, numeric_gradient(up, [&](const auto& u) { return loss(gate, u, weight); }), 1e-7, 1e-8, "d_up");
+    expect_close<double>(d_weight, numeric_gradient(weight, [&](const auto& w) { return loss(gate, up, w); }), 1e-7, 1e-8,
+                         "d_weight");
+  }
+}
+
+// The bounds that kernels/simd/math.h states.
+double worst(Activation activation, double low, double high, double (*error)(double x, double got)) {
+  double most = 0;
+  const int64_t n = 20000;
+  const auto x = numbers<float>(n, 11, low, high);
+  for (const auto& c : gated_forward<float>().runnable_here()) {
+    const Span<float> x_s(x);
+    Span<float> out(n);
+    c.fn({.activation = activation,
+          .rows = 1,
+          .h = n,
+          .gate_NH = x_s.data(),
+          .up_NH = nullptr,
+          .weight_N = nullptr,
+          .out_NH = out.data()});
+    for (int64_t i = 0; i < n; ++i) most = std::max(most, error(x[static_cast<size_t>(i)], static_cast<double>(out[i])));
+  }
+  return most;
+}
+
+TEST(Activation, TanhIsAccurate) {
+  const auto relative = [](double x, double got) { return std::abs(got / std::tanh(x) - 1); };
+  EXPECT_LT(worst(Activation::tanh, -1, 1, relative), 5e-7);
+  EXPECT_LT(worst(Activation::tanh, -20, 20, relative), 5e-7);
+  EXPECT_LT(worst(Activation::tanh, -1e-3, 1e-3, relative), 5e-7);
+}
+
+TEST(Activation, GeluIsAccurate) {
+  const auto defined = [](double x) { return std::erfc(-x / std::sqrt(2.0)) / 2; };
+  static const auto below = +defined;
+  EXPECT_LT(worst(Activation::gelu, -9, 9, [](double x, double got) { return std::abs(got - x * below(x)) / std::abs(x); }),
+            3e-7);
+  EXPECT_LT(
+      worst(Activation::gelu, -9, 0, [](double x, double got) { return std::abs(got / (x * below(x)) - 1) / (1 + x * x / 2); }),
+      5e-7);
+}
+
+TEST(Activation, ExtremeInputsStayFinite) {
+  const std::vector<double> x{-3e38, -1000, -104, -90, -0.0, 0, 90, 104, 1000};
+  for (const Activation activation :
+       {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu, Activation::tanh})
+    for (const auto& c : gated_forward<float>().runnable_here()) {
+      const Span<float> x_s(x);
+      Span<float> out(static_cast<int64_t>(x.size()));
+      c.fn({.activation = activation,
+            .rows = 1,
+            .h = out.size(),
+            .gate_NH = x_s.data(),
+            .up_NH = nullptr,
+            .weight_N = nullptr,
+            .out_NH = out.data()});
+      for (int64_t i = 0; i < out.size(); ++i) {
+        const double want = ref::activate(activation, x[static_cast<size_t>(i)]).value;
+        EXPECT_NEAR(out[i], want, 1e-30 + std::abs(want) * 1e-6) << c.name << " x=" << x[static_cast<size_t>(i)];
+      }
+    }
+}
+
+}  // namespace
+}  // namespace gamut::kernels

@@ -1,0 +1,233 @@
+#include "kernels/attention.h"
+
+#include <algorithm>
+
+#include "kernels/ref/attention.h"
+#include "row_cases.h"
+
+namespace gamut::kernels {
+namespace {
+
+struct Case {
+  int64_t queries, keys, offset, group, head_dim, value_dim;
+  Sight sight;
+  std::string text() const {
+    return "queries " + std::to_string(queries) + " keys " + std::to_string(keys) + " offset " + std::to_string(offset) +
+           " group " + std::to_string(group) + " head_dim " + std::to_string(head_dim) + " value_dim " +
+           std::to_string(value_dim) + (sight.causal ? " causal" : "") + " window " + std::to_string(sight.window) + " prefix " +
+           std::to_string(sight.prefix);
+  }
+};
+
+// One problem with its tensors inside wider ones: two kv heads beside each other, this being the second.
+template <class T> struct Problem {
+  using P = accumulator<T>;
+  Case c;
+  int64_t q_stride, k_stride, v_stride, out_stride;
+  Span<T> q, k, v, out, d_out, dq, dk, dv;
+  Span<P> lse;
+  std::vector<std::byte> memory;
+
+  Problem(const Case& shape, int64_t shift, double spread = 1.5)
+      : c(shape),
+        q_stride(2 * c.group * c.head_dim),
+        k_stride(2 * c.head_dim),
+        v_stride(2 * c.value_dim),
+        out_stride(2 * c.group * c.value_dim),
+        q(numbers<bf16>(c.queries * q_stride, 1, -spread, spread), shift),
+        k(numbers<bf16>(c.keys * k_stride, 2, -spread, spread), 1),
+        v(numbers<bf16>(c.keys * v_stride, 3), shift),
+        out(c.queries * out_stride, 1),
+        d_out(numbers<bf16>(c.queries * out_stride, 4), 1),
+        dq(c.queries * q_stride, 1),
+        dk(c.keys * k_stride),
+        dv(c.keys * v_stride),
+        lse(c.group * c.queries),
+        memory(
+            static_cast<size_t>(attention_scratch(DTypeOf<T>::value, c.queries, c.keys, c.group, c.head_dim, c.value_dim)) + 128,
+            std::byte{0xff}) {}
+
+  std::byte* scratch() { return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64); }
+  bool scratch_respected() {
+    const auto used =
+        static_cast<size_t>(attention_scratch(DTypeOf<T>::value, c.queries, c.keys, c.group, c.head_dim, c.value_dim));
+    return std::all_of(scratch() + used, memory.data() + memory.size(), [](std::byte b) { return b == std::byte{0xff}; });
+  }
+  AttentionForward<T> forward() {
+    return {.sight = c.sight,
+            .queries = c.queries,
+            .keys = c.keys,
+            .offset = c.offset,
+            .group = c.group,
+            .head_dim = c.head_dim,
+            .value_dim = c.value_dim,
+            .scale = static_cast<P>(1 / std::sqrt(static_cast<double>(c.head_dim))),
+            .q = q.data() + c.group * c.head_dim,
+            .k = k.data() + c.head_dim,
+            .v = v.data() + c.value_dim,
+            .q_stride = q_stride,
+            .k_stride = k_stride,
+            .v_stride = v_stride,
+            .out_stride = out_stride,
+            .out = out.data() + c.group * c.value_dim,
+            .lse = lse.data(),
+            .scratch = scratch()};
+  }
+  AttentionBackward<T> backward() {
+    return {.forward = forward(),
+            .d_out = d_out.data() + c.group * c.value_dim,
+            .dq = dq.data() + c.group * c.head_dim,
+            .dk = dk.data() + c.head_dim,
+            .dv = dv.data() + c.value_dim,
+            .scratch = scratch()};
+  }
+};
+
+// This head's elements, rows one after the other; the neighbour's must still be the NaN they were filled with.
+template <class T> std::vector<double> own(const Span<T>& x, int64_t stride, const std::string& what) {
+  const auto all = x.values();
+  std::vector<double> out;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (static_cast<int64_t>(i) % stride >= stride / 2)
+      out.push_back(all[i]);
+    else
+      EXPECT_TRUE(std::isnan(all[i])) << what << " wrote into its neighbour";
+  }
+  return out;
+}
+
+// Tolerances: scores of a few units carry rounding errors of 1e-6, p the same relative ones; bf16 gradients read a rounded
+// output.
+template <class T> void check(const Case& c) {
+  Problem<double> want(c, 0);
+  ref::attention_forward(want.forward());
+  ref::attention_backward(want.backward());
+  const auto out = own(want.out, want.out_stride, ""), dq = own(want.dq, want.q_stride, ""), dk = own(want.dk, want.k_stride, ""),
+             dv = own(want.dv, want.v_stride, "");
+  const double delta = sizeof(T) == 2 ? 0x1p-8 * std::sqrt(static_cast<double>(c.value_dim)) : 0;  // ⟨do, rounded out⟩
+  const double reach = static_cast<double>(c.queries * c.group);
+  for (const auto& f : attention_forward<T>().runnable_here()) {
+    const std::string what = std::string(f.name) + (sizeof(T) == 2 ? " bf16 " : " f32 ") + c.text();
+    Problem<T> got(c, 3);
+    f.fn(got.forward());
+    EXPECT_TRUE(got.scratch_respected()) << what;
+    expect_close<T>(own(got.out, got.out_stride, what), out, 2e-6, 4e-6, what + " out");
+    const auto lse = got.lse.values(), lse_want = want.lse.values();
+    for (size_t i = 0; i < lse.size(); ++i)
+      EXPECT_TRUE(lse[i] == lse_want[i] || std::abs(lse[i] - lse_want[i]) < 4e-6)
+          << what << " lse " << lse[i] << " " << lse_want[i];
+
+    for (const auto& b : attention_backward<T>().runnable_here()) {
+      if (std::string(b.name) != f.name) continue;
+      b.fn(got.backward());
+      EXPECT_TRUE(got.scratch_respected()) << what;
+      expect_close<T>(own(got.dq, got.q_stride, what), dq, 5e-6, 1e-5 + delta, what + " dq");
+      expect_close<T>(own(got.dk, got.k_stride, what), dk, 5e-6, 1e-5 + 1e-6 * reach + 2 * delta, what + " dk");
+      expect_close<T>(own(got.dv, got.v_stride, what), dv, 5e-6, 1e-5 + 1e-6 * reach, what + " dv");
+    }
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+template <class T> void check_all() {
+  for (const Sight sight : {Sight{}, Sight{.causal = false}, Sight{.window = 5}, Sight{.window = 100}, Sight{.prefix = 7},
+                            Sight{.window = 33, .prefix = 90}, Sight{.causal = false, .window = 20}})
+    for (const int64_t n : {1, 2, 3, 17, 64, 65, 130, 300}) {
+      check<T>({.queries = n, .keys = n, .offset = 0, .group = 1, .head_dim = 16, .value_dim = 16, .sight = sight});
+      check<T>({.queries = n, .keys = n + 40, .offset = 40, .group = 3, .head_dim = 8, .value_dim = 24, .sight = sight});
+    }
+  for (const int64_t d : {1, 2, 3, 4, 5, 7, 9, 15, 17, 31, 32, 33, 48, 64, 65, 80, 96, 128, 200})
+    check<T>({.queries = 70, .keys = 70, .offset = 0, .group = 2, .head_dim = d, .value_dim = d + d % 3, .sight = {}});
+  for (const int64_t keys : {1, 15, 16, 127, 128, 129, 500})  // decoding: one query at the end, or past it
+    for (const int64_t group : {1, 2, 5, 8, 70}) {
+      check<T>({.queries = 1, .keys = keys, .offset = keys - 1, .group = group, .head_dim = 32, .value_dim = 16, .sight = {}});
+      check<T>({.queries = 2,
+                .keys = keys,
+                .offset = keys + 3,
+                .group = group,
+                .head_dim = 16,
+                .value_dim = 16,
+                .sight = {.window = 6}});
+    }
+  check<T>({.queries = 5, .keys = 0, .offset = 0, .group = 2, .head_dim = 16, .value_dim = 16, .sight = {}});
+  check<T>({.queries = 0, .keys = 5, .offset = 0, .group = 2, .head_dim = 16, .value_dim = 16, .sight = {}});
+  check<T>({.queries = 300,
+            .keys = 3,
+            .offset = 0,
+            .group = 1,
+            .head_dim = 16,
+            .value_dim = 16,
+            .sight = {.window = 9}});  // trailing rows see nothing
+}
+
+TEST(Attention, MatchesTheDefinitionOnEveryTier) { check_all<float>(); }
+TEST(Attention, MatchesTheDefinitionOnEveryTierInBf16) { check_all<bf16>(); }
+
+TEST(Attention, BackwardIsTheDerivative) {
+  for (const Sight sight : {Sight{}, Sight{.causal = false}, Sight{.window = 2}, Sight{.prefix = 3}}) {
+    Problem<double> p({.queries = 4, .keys = 5, .offset = 1, .group = 2, .head_dim = 3, .value_dim = 2, .sight = sight}, 0);
+    const auto loss = [&](Span<double>& x) {
+      return [&](const std::vector<double>& values) {
+        std::copy(values.begin(), values.end(), x.data());
+        ref::attention_forward(p.forward());
+        double sum = 0;
+        for (int64_t i = 0; i < 4; ++i)
+          for (int64_t j = 0; j < 4; ++j) sum += p.out[i * p.out_stride + 4 + j] * p.d_out[i * p.out_stride + 4 + j];
+        return sum;
+      };
+    };
+    ref::attention_forward(p.forward());
+    ref::attention_backward(p.backward());
+    const std::pair<Span<double>*, Span<double>*> pairs[] = {{&p.q, &p.dq}, {&p.k, &p.dk}, {&p.v, &p.dv}};
+    for (const auto& [x, dx] : pairs) {
+      const auto before = x->values();
+      const auto numeric = numeric_gradient(before, loss(*x));
+      std::copy(before.begin(), before.end(), x->data());
+      for (int64_t i = 0; i < x->size(); ++i) {
+        if (std::isnan((*dx)[i]))
+          EXPECT_NEAR(numeric[static_cast<size_t>(i)], 0, 1e-9);  // the other head
+        else
+          EXPECT_NEAR((*dx)[i], numeric[static_cast<size_t>(i)], 1e-8);
+      }
+    }
+  }
+}
+
+// A query's result is the same bit for bit alone (decoding), in a chunk, or among all; and whatever the hidden keys hold.
+TEST(Attention, RowsDoNotDependOnTheirNeighboursOrOnHiddenKeys) {
+  for (const auto& f : attention_forward<bf16>().runnable_here())
+    for (const Sight sight : {Sight{}, Sight{.window = 50}, Sight{.window = 150}}) {
+      const Case c{.queries = 150, .keys = 150, .offset = 0, .group = 3, .head_dim = 20, .value_dim = 20, .sight = sight};
+      Problem<bf16> all(c, 0), parts(c, 0);
+      f.fn(all.forward());
+      for (int64_t first = 0, n = 1; first < c.queries; first += n, n = n % 7 + 1) {
+        auto a = parts.forward();
+        n = std::min(n, c.queries - first);
+        std::vector<float> lse(static_cast<size_t>(n * c.group));
+        a.queries = n, a.offset = first, a.q += first * a.q_stride, a.out += first * a.out_stride, a.lse = lse.data();
+        if (first % 2) a.keys = first + n;
+        f.fn(a);
+        for (int64_t g = 0; g < c.group; ++g)
+          for (int64_t i = 0; i < n; ++i)
+            EXPECT_EQ(lse[static_cast<size_t>(g * n + i)], all.lse[g * c.queries + first + i]) << f.name;
+      }
+      EXPECT_TRUE(parts.out.same_bits(all.out)) << f.name << " window " << sight.window;
+    }
+}
+
+TEST(Attention, LargeScoresStayFinite) {
+  for (const auto& f : attention_forward<float>().runnable_here()) {
+    Problem<float> p({.queries = 40, .keys = 40, .offset = 0, .group = 1, .head_dim = 16, .value_dim = 16, .sight = {}}, 0, 200);
+    Problem<double> want(p.c, 0, 200);
+    f.fn(p.forward());
+    ref::attention_forward(want.forward());
+    expect_close<float>(own(p.out, p.out_stride, f.name), own(want.out, want.out_stride, ""), 2e-2, 2e-2, f.name);
+    for (const auto& b : attention_backward<float>().runnable_here()) {
+      b.fn(p.backward());
+      for (const double x : own(p.dq, p.q_stride, b.name)) ASSERT_TRUE(std::isfinite(x)) << b.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gamut::kernels
