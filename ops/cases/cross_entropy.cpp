@@ -1,0 +1,42 @@
+#include "ops/cross_entropy.h"
+
+#include "ops/cases/families.h"
+
+namespace gamut::ops::cases {
+namespace {
+
+Case head_case(std::string name, Shape hidden, int64_t vocab, std::vector<double> targets, double z = 0) {
+  const auto counted = std::count_if(targets.begin(), targets.end(), [](double t) { return t >= 0; });
+  const double scale = 1.0 / static_cast<double>(std::max<int64_t>(1, counted));
+  return {.name = "cross_entropy/" + name,
+          .inputs = {activation("hidden", hidden), weight("w", {vocab, hidden.width()}), ids("target", {hidden.rows()}, std::move(targets))},
+          .apply = [=](Tape& tape, Inputs in) {
+            const HeadLoss r = ops::cross_entropy(tape, in[0], in[1], in[2], scale, z);
+            return std::vector{r.loss, r.token_N};
+          }};
+}
+
+// Every third target is ignored.
+std::vector<double> targets_with_gaps(int64_t n, int64_t vocab, std::string_view name) {
+  std::vector<double> out = random_ids(n, vocab, name);
+  for (size_t i = 0; i < out.size(); i += 3) out[i] = -1;
+  return out;
+}
+
+}  // namespace
+
+void cross_entropy(Size size, Add add) {
+  if (size == Size::lab) {
+    add(head_case("head", {Lab::tokens, Lab::d}, Lab::vocab, random_ids(Lab::tokens, Lab::vocab, "lab")));
+    return;
+  }
+  add(head_case("one", {1, 1}, 2, {1}));
+  add(head_case("odd", {2, 3, 5}, 7, random_ids(6, 7, "odd")));
+  add(head_case("ignored", {8, 4}, 9, targets_with_gaps(8, 9, "ignored")));
+  add(head_case("all_ignored", {3, 4}, 5, {-1, -1, -1}));
+  add(head_case("z", {6, 4}, 11, random_ids(6, 11, "z"), 0.05));
+  add(head_case("z_ignored", {6, 4}, 11, targets_with_gaps(6, 11, "z"), 0.05));
+  add(head_case("slices", {2100, 3}, 5, targets_with_gaps(2100, 5, "slices"), 0.01));
+}
+
+}  // namespace gamut::ops::cases

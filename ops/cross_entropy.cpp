@@ -1,0 +1,77 @@
+#include "ops/cross_entropy.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/gemm.h"
+#include "ops/packed_weight.h"
+#include "ops/reduce.h"
+
+namespace gamut::ops {
+namespace {
+
+// Rows at a time: logits of about 4 MiB stay in the shared cache between the three products that use them.
+int64_t slice_rows(int64_t vocab) { return std::clamp<int64_t>((int64_t{1} << 20) / vocab / 64 * 64, 64, 2048); }
+
+}  // namespace
+
+HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const Tensor& w, const Tensor& target, double scale, double z) {
+  const int64_t n = hidden.rows(), d = hidden.width(), v = w.shape()[0];
+  if (w.shape()[1] != d || target.elements() != n)
+    throw Error({.who = "cross_entropy", .what = "hidden " + hidden.shape().text() + ", w_VD " + w.shape().text() + " and target " + target.shape().text() + " do not fit"});
+  const DType p = w.dtype();
+  const int64_t slice = std::min(slice_rows(v), std::max<int64_t>(n, 1));
+  HeadLoss result{tape.empty({1}, p), tape.empty({n}, p)};
+  const bool train = tape.training() && (hidden.needs_grad() || w.needs_grad());
+  const Tensor logits = tape.empty({slice, v}, p), lse = tape.empty({slice}, p);
+  const Tensor d_logits = train ? tape.empty({slice, v}, hidden.dtype()) : Tensor();
+  const Tensor d_hidden = train && hidden.needs_grad() ? tape.empty(hidden.shape(), hidden.dtype()) : Tensor();
+  const GradSlot dw = train ? tape.slot(w.grad()) : GradSlot{};
+  const double product = 2.0 * static_cast<double>(n) * static_cast<double>(d) * static_cast<double>(v);
+  tape.count("head", {.matmul_flops = product * (1 + (d_hidden ? 1 : 0) + (dw ? 1 : 0)), .other_flops = 6.0 * static_cast<double>(n) * static_cast<double>(v),
+                      .bytes = static_cast<double>(2 * hidden.bytes() + 2 * w.bytes())});
+  const kernels::PackedMatrix forward = packed(tape, w, hidden.dtype(), Side::forward);
+  const kernels::PackedMatrix backward = d_hidden ? packed(tape, w, hidden.dtype(), Side::backward) : kernels::PackedMatrix{};
+  double penalty = 0;
+  if (tape.runs())
+    with_float_type(hidden.dtype(), [&]<class T>() {
+      using P = accumulator<T>;
+      for (int64_t first = 0; first < n; first += slice) {
+        const int64_t rows = std::min(slice, n - first);
+        const T* h = hidden.data<T>() + first * d;
+        const int32_t* goal = target.data<int32_t>() + first;
+        const kernels::Gemm to_logits{.terms = {{h, d, forward}}, .m = rows, .n = v, .c = logits.raw(), .ldc = v, .c_dtype = p};
+        kernels::gemm(tape.pool(), std::span(&to_logits, 1));
+        constexpr int64_t kBlock = 16;  // a row of logits is long: few rows a task
+        tape.pool().parallel_for((rows + kBlock - 1) / kBlock, [&](int64_t block, int) {
+          const int64_t r = block * kBlock;
+          kernels::cross_entropy<T>().best().fn({.rows = std::min(kBlock, rows - r), .vocab = v, .logits_NV = logits.data<P>() + r * v, .target_N = goal + r,
+              .scale = static_cast<P>(scale), .z = static_cast<P>(z), .loss_N = result.token_N.data<P>() + first + r, .lse_N = lse.data<P>() + r,
+              .d_logits_NV = train ? d_logits.data<T>() + r * v : nullptr});
+        });
+        if (z != 0)
+          for (int64_t r = 0; r < rows; ++r)
+            if (goal[r] >= 0) penalty += static_cast<double>(lse.data<P>()[r]) * lse.data<P>()[r];
+        if (d_hidden) {
+          const kernels::Gemm to_hidden{.terms = {{d_logits.raw(), v, backward}}, .m = rows, .n = d, .c = d_hidden.data<T>() + first * d, .ldc = d, .c_dtype = hidden.dtype()};
+          kernels::gemm(tape.pool(), std::span(&to_hidden, 1));
+        }
+        if (dw) {
+          const kernels::GemmAtB to_weight{.dtype = hidden.dtype(), .a = d_logits.raw(), .lda = v, .b = h, .ldb = d, .m = rows, .p = v, .q = d,
+                                           .c = dw.grad.raw(), .ldc = d, .accumulate = dw.accumulate || first > 0};
+          kernels::gemm_at_b(tape.pool(), std::span(&to_weight, 1));
+        }
+      }
+      double sum = 0;
+      for (int64_t i = 0; i < n; ++i) sum += result.token_N.data<P>()[i];
+      *result.loss.data<P>() = static_cast<P>(scale * (sum + z * penalty));
+    });
+  if (train) {
+    tape.add_loss(result.loss);
+    if (d_hidden) tape.record("head", [cell = hidden.grad(), d_hidden](Tape& t) { t.give(cell, d_hidden); });
+  }
+  return result;
+}
+
+}  // namespace gamut::ops

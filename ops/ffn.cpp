@@ -1,0 +1,298 @@
+#include "ops/ffn.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "ops/packed_weight.h"
+#include "ops/reduce.h"
+
+namespace gamut::ops {
+namespace {
+
+// Rows of expert e are begin[e] … begin[e+1]−1. On shapes alone experts share the rows evenly.
+struct Segments {
+  std::vector<int64_t> begin;
+  int64_t experts() const { return static_cast<int64_t>(begin.size()) - 1; }
+  int64_t rows() const { return begin.back(); }
+};
+
+struct FfnShape {
+  int64_t rows, d, h;
+};
+
+void count_products(Tape& tape, const char* name, const FfnShape& s, int matrices, int passes, size_t element, double weight_elements) {
+  const double rows = static_cast<double>(s.rows), d = static_cast<double>(s.d), h = static_cast<double>(s.h), n = matrices * passes;
+  tape.count(name, {.matmul_flops = 2 * n * rows * d * h, .bytes = n * (rows * (d + h) + weight_elements) * static_cast<double>(element)});
+}
+
+// out rows of each expert = a rows × packed weight (+ bias).
+void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor& w, Side side, const Tensor& bias, const Tensor& out) {
+  std::vector<kernels::Gemm> problems;
+  const int64_t k = a.width(), n = out.width();
+  for (int64_t e = 0; e < segments.experts(); ++e) {
+    const int64_t first = segments.begin[static_cast<size_t>(e)], rows = segments.begin[static_cast<size_t>(e) + 1] - first;
+    const kernels::PackedMatrix b = packed(tape, w, a.dtype(), side, e);
+    if (!tape.runs()) return;
+    problems.push_back({.terms = {{a.raw() + static_cast<size_t>(first * k) * size_of(a.dtype()), k, b}},
+                        .m = rows, .n = n, .c = out.raw() + static_cast<size_t>(first * n) * size_of(out.dtype()), .ldc = n,
+                        .c_dtype = out.dtype(), .bias_N = bias ? bias.raw() : nullptr});
+  }
+  kernels::gemm(tape.pool(), problems);
+}
+
+// dW_e += aᵀ·b over the rows of each expert.
+void weight_gradient(std::vector<kernels::GemmAtB>& problems, Tape& tape, const Segments& segments, const Tensor& a, const Tensor& b, const Tensor& w) {
+  const GradSlot slot = tape.slot(w.grad());
+  if (!slot || !tape.runs()) return;
+  const int64_t p = a.width(), q = b.width();
+  for (int64_t e = 0; e < segments.experts(); ++e) {
+    const int64_t first = segments.begin[static_cast<size_t>(e)], rows = segments.begin[static_cast<size_t>(e) + 1] - first;
+    if (rows == 0 && slot.accumulate) continue;  // an expert nobody chose: nothing to add
+    problems.push_back({.dtype = a.dtype(), .a = a.raw() + static_cast<size_t>(first * p) * size_of(a.dtype()), .lda = p,
+                        .b = b.raw() + static_cast<size_t>(first * q) * size_of(b.dtype()), .ldb = q, .m = rows, .p = p, .q = q,
+                        .c = slot.grad.raw() + static_cast<size_t>(e * p * q) * size_of(slot.grad.dtype()), .ldc = q, .accumulate = slot.accumulate});
+  }
+}
+
+struct Hidden {
+  Tensor gate, up;  // pre-activations [rows, H]
+};
+
+Hidden hidden_forward(Tape& tape, const Segments& segments, const Tensor& x, const FfnWeights& w) {
+  const int64_t h = w.gate.shape()[-2];
+  Hidden hidden{tape.empty({x.rows(), h}, x.dtype()), w.up ? tape.empty({x.rows(), h}, x.dtype()) : Tensor()};
+  project(tape, segments, x, w.gate, Side::forward, w.gate_bias, hidden.gate);
+  if (w.up) project(tape, segments, x, w.up, Side::forward, w.up_bias, hidden.up);
+  return hidden;
+}
+
+Tensor activate(Tape& tape, const Hidden& hidden, kernels::Activation activation, const Tensor& row_weight) {
+  const Tensor out = tape.empty(hidden.gate.shape(), hidden.gate.dtype());
+  tape.count("activation", {.other_flops = 6 * static_cast<double>(out.elements()), .bytes = 3 * static_cast<double>(out.bytes())});
+  if (tape.runs())
+    with_float_type(out.dtype(), [&]<class T>() {
+      using P = accumulator<T>;
+      const int64_t h = out.width();
+      for_row_blocks(tape, out.rows(), [&](int64_t first, int64_t rows, int) {
+        kernels::gated_forward<T>().best().fn({.activation = activation, .rows = rows, .h = h, .gate_NH = hidden.gate.data<T>() + first * h,
+            .up_NH = hidden.up ? hidden.up.data<T>() + first * h : nullptr, .weight_N = row_weight ? row_weight.data<P>() + first : nullptr,
+            .out_NH = out.data<T>() + first * h});
+      });
+    });
+  return out;
+}
+
+// From the gradient of the rows' results to that of x and of the weights. d_row_weight: ? [rows].
+Tensor segments_backward(Tape& t, const Segments& segments, const Tensor& x, const Hidden& hidden, const FfnWeights& w, const Tensor& row_weight,
+                         const Tensor& dy, const Tensor& d_row_weight, bool need_dx) {
+  const int64_t h = hidden.gate.width();
+  Tensor d_act = t.empty(hidden.gate.shape(), x.dtype());
+  project(t, segments, dy, w.down, Side::backward, Tensor(), d_act);
+  const Tensor act = t.empty(hidden.gate.shape(), x.dtype());
+  const Tensor d_gate = t.empty(hidden.gate.shape(), x.dtype()), d_up = hidden.up ? t.empty(hidden.gate.shape(), x.dtype()) : Tensor();
+  t.count("activation", {.other_flops = 12 * static_cast<double>(act.elements()), .bytes = 6 * static_cast<double>(act.bytes())});
+  if (t.runs())
+    with_float_type(x.dtype(), [&]<class T>() {
+      using P = accumulator<T>;
+      for_row_blocks(t, x.rows(), [&](int64_t first, int64_t rows, int) {
+        const int64_t at = first * h;
+        kernels::gated_backward<T>().best().fn({.activation = w.activation, .rows = rows, .h = h, .gate_NH = hidden.gate.data<T>() + at,
+            .up_NH = hidden.up ? hidden.up.data<T>() + at : nullptr, .weight_N = row_weight ? row_weight.data<P>() + first : nullptr,
+            .d_out_NH = d_act.data<T>() + at, .d_gate_NH = d_gate.data<T>() + at, .d_up_NH = d_up ? d_up.data<T>() + at : nullptr,
+            .d_weight_N = d_row_weight ? d_row_weight.data<P>() + first : nullptr, .out_NH = act.data<T>() + at});
+      });
+    });
+  d_act = Tensor();
+  std::vector<kernels::GemmAtB> problems;
+  weight_gradient(problems, t, segments, dy, act, w.down);
+  weight_gradient(problems, t, segments, d_gate, x, w.gate);
+  if (w.up) weight_gradient(problems, t, segments, d_up, x, w.up);
+  if (t.runs() && !problems.empty()) kernels::gemm_at_b(t.pool(), problems);
+  for (const auto& [bias, gradient] : {std::pair(w.down_bias, dy), std::pair(w.gate_bias, d_gate), std::pair(w.up_bias, d_up)})
+    if (bias)
+      if (const Tensor sum = t.sum_slot(bias.grad())) add_column_sums(t, gradient, sum);
+  if (!need_dx) return Tensor();
+  const Tensor dx = t.empty(x.shape(), x.dtype());
+  std::vector<kernels::Gemm> products;
+  const int64_t d = x.width();
+  for (int64_t e = 0; e < segments.experts(); ++e) {
+    const int64_t first = segments.begin[static_cast<size_t>(e)], rows = segments.begin[static_cast<size_t>(e) + 1] - first;
+    const size_t hidden_at = static_cast<size_t>(first * h) * size_of(x.dtype());
+    const kernels::PackedMatrix gate = packed(t, w.gate, x.dtype(), Side::backward, e);
+    const kernels::PackedMatrix up = w.up ? packed(t, w.up, x.dtype(), Side::backward, e) : kernels::PackedMatrix{};
+    if (!t.runs()) break;
+    kernels::Gemm product{.terms = {{d_gate.raw() + hidden_at, h, gate}}, .m = rows, .n = d,
+                          .c = dx.raw() + static_cast<size_t>(first * d) * size_of(x.dtype()), .ldc = d, .c_dtype = x.dtype()};
+    if (w.up) product.terms[product.term_count++] = {d_up.raw() + hidden_at, h, up};
+    products.push_back(product);
+  }
+  if (t.runs()) kernels::gemm(t.pool(), products);
+  return dx;
+}
+
+int matrices_of(const FfnWeights& w) { return w.up ? 3 : 2; }
+double weight_elements(const FfnWeights& w) { return static_cast<double>(w.down.elements()); }
+
+// The gradient checks of Tape::output for all weights.
+std::vector<Tensor> trained(const Tensor& x, const FfnWeights& w, const Tensor& row_weight = Tensor()) {
+  return {x, w.gate, w.up, w.down, w.gate_bias, w.up_bias, w.down_bias, row_weight};
+}
+
+void check(const char* who, const Tensor& x, const FfnWeights& w) {
+  const int64_t d = x.width(), h = w.gate.shape()[-2];
+  const auto fits = [&](const Tensor& t, int64_t n, int64_t k) { return t.shape()[-2] == n && t.shape()[-1] == k; };
+  if (!fits(w.gate, h, d) || (w.up && !fits(w.up, h, d)) || !fits(w.down, d, h))
+    throw Error({.who = who, .what = "x " + x.shape().text() + ", gate " + w.gate.shape().text() + " and down " + w.down.shape().text() + " do not fit"});
+}
+
+// Order of the rows after sorting by expert.
+struct Plan {
+  Segments segments;
+  Tensor token_R;  // int32: token of each row
+  Tensor row_Nk;   // int32: row of each slot, −1 when dropped
+  Tensor slot_R;   // int32: slot of each row
+};
+
+Plan plan_rows(Tape& tape, const Dispatch& dispatch, int64_t experts, int64_t* dropped) {
+  const int64_t slots = dispatch.index_Nk.elements(), k = dispatch.index_Nk.width();
+  Plan plan;
+  plan.segments.begin.assign(static_cast<size_t>(experts) + 1, 0);
+  plan.row_Nk = tape.empty({slots}, DType::i32);
+  if (!tape.runs()) {
+    plan.segments.begin.back() = dispatch.capacity > 0 ? std::min(slots, dispatch.capacity * experts) : slots;
+    for (int64_t e = 0; e < experts; ++e) plan.segments.begin[static_cast<size_t>(e)] = plan.segments.begin.back() * e / experts;
+  } else {
+    const int32_t* index = dispatch.index_Nk.data<int32_t>();
+    std::vector<int64_t> next(static_cast<size_t>(experts), 0);
+    for (int64_t s = 0; s < slots; ++s) ++next[static_cast<size_t>(index[s])];
+    int64_t total = 0;
+    for (int64_t e = 0; e < experts; ++e) {
+      const int64_t rows = dispatch.capacity > 0 ? std::min(next[static_cast<size_t>(e)], dispatch.capacity) : next[static_cast<size_t>(e)];
+      plan.segments.begin[static_cast<size_t>(e)] = next[static_cast<size_t>(e)] = total;
+      total += rows;
+    }
+    plan.segments.begin.back() = total;
+    if (dropped) *dropped = slots - total;
+    int32_t* row = plan.row_Nk.data<int32_t>();
+    for (int64_t s = 0; s < slots; ++s) {
+      const auto e = static_cast<size_t>(index[s]);
+      row[s] = next[e] < plan.segments.begin[e + 1] ? static_cast<int32_t>(next[e]++) : -1;
+    }
+  }
+  plan.token_R = tape.empty({plan.segments.rows()}, DType::i32);
+  plan.slot_R = tape.empty({plan.segments.rows()}, DType::i32);
+  if (tape.runs())
+    for (int64_t s = 0; s < slots; ++s)
+      if (const int32_t row = plan.row_Nk.data<int32_t>()[s]; row >= 0) {
+        plan.token_R.data<int32_t>()[row] = static_cast<int32_t>(s / k);
+        plan.slot_R.data<int32_t>()[row] = static_cast<int32_t>(s);
+      }
+  return plan;
+}
+
+// rows[r] = x[token[r]].
+Tensor gather(Tape& tape, const Tensor& x, const Plan& plan) {
+  const int64_t d = x.width();
+  const Tensor rows = tape.empty({plan.segments.rows(), d}, x.dtype());
+  tape.count("dispatch", {.bytes = 2 * static_cast<double>(rows.bytes())});
+  const size_t row_bytes = static_cast<size_t>(d) * size_of(x.dtype());
+  if (tape.runs())
+    for_row_blocks(tape, rows.rows(), [&](int64_t first, int64_t count, int) {
+      for (int64_t r = first; r < first + count; ++r)
+        std::copy_n(x.raw() + static_cast<size_t>(plan.token_R.data<int32_t>()[r]) * row_bytes, row_bytes, rows.raw() + static_cast<size_t>(r) * row_bytes);
+    });
+  return rows;
+}
+
+// y[t] = Σ_j rows[row[t,j]] in slot order; (+ what is in y already, last).
+void combine(Tape& tape, const Tensor& rows, const Plan& plan, int64_t k, const Tensor& y) {
+  tape.count("dispatch", {.other_flops = static_cast<double>(rows.elements()), .bytes = static_cast<double>(rows.bytes() + y.bytes())});
+  if (!tape.runs()) return;
+  const int64_t d = y.width();
+  with_float_type(y.dtype(), [&]<class T>() {
+    const auto sum = kernels::sum_rows<T>().best().fn;
+    for_row_blocks(tape, y.rows(), [&](int64_t first, int64_t count, int) {
+      std::vector<const T*> parts(static_cast<size_t>(k));
+      for (int64_t t = first; t < first + count; ++t) {
+        int64_t n = 0;
+        for (int64_t j = 0; j < k; ++j)
+          if (const int32_t row = plan.row_Nk.data<int32_t>()[t * k + j]; row >= 0) parts[static_cast<size_t>(n++)] = rows.data<T>() + row * d;
+        sum(n, parts.data(), d, y.data<T>() + t * d);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+Tensor ffn(Tape& tape, const Tensor& x, const FfnWeights& w) {
+  check("ffn", x, w);
+  const Segments whole{{0, x.rows()}};
+  const FfnShape shape{x.rows(), x.width(), w.gate.shape()[-2]};
+  Tensor y = tape.output(x.shape(), x.dtype(), trained(x, w));
+  const Hidden hidden = hidden_forward(tape, whole, x, w);
+  project(tape, whole, activate(tape, hidden, w.activation, Tensor()), w.down, Side::forward, w.down_bias, y);
+  count_products(tape, "ffn", shape, matrices_of(w), 1, size_of(x.dtype()), weight_elements(w));
+  if (y.needs_grad())
+    tape.record("ffn", [x, w, whole, hidden, shape, dy_cell = y.grad()](Tape& t) {
+      const Tensor dy = dy_cell->take();
+      if (!dy) return;
+      const Tensor dx = segments_backward(t, whole, x, hidden, w, Tensor(), dy, Tensor(), x.needs_grad());
+      count_products(t, "ffn", shape, matrices_of(w), x.needs_grad() ? 2 : 1, size_of(x.dtype()), weight_elements(w));
+      if (dx) t.give(x.grad(), dx);
+    });
+  return y;
+}
+
+Tensor moe(Tape& tape, const Tensor& x, const Dispatch& dispatch, const FfnWeights& w, int64_t* dropped) {
+  check("moe", x, w);
+  if (dropped) *dropped = 0;
+  if (w.gate.shape().rank() != 3 || dispatch.index_Nk.elements() % std::max<int64_t>(x.rows(), 1) != 0 ||
+      dispatch.index_Nk.shape() != dispatch.weight_Nk.shape() || w.gate_bias || w.up_bias || w.down_bias)
+    throw Error({.who = "moe", .what = "x " + x.shape().text() + ", index_Nk " + dispatch.index_Nk.shape().text() + " and experts " + w.gate.shape().text() + " do not fit, or experts have biases"});
+  const int64_t k = dispatch.index_Nk.width(), experts = w.gate.shape()[0];
+  const Plan plan = plan_rows(tape, dispatch, experts, dropped);
+  const FfnShape shape{plan.segments.rows(), x.width(), w.gate.shape()[-2]};
+  Tensor y = tape.output(x.shape(), x.dtype(), trained(x, w, dispatch.weight_Nk));
+  const Tensor row_weight = tape.empty({plan.segments.rows()}, dispatch.weight_Nk.dtype());
+  if (tape.runs())
+    with_float_type(row_weight.dtype(), [&]<class P>() {
+      for (int64_t r = 0; r < row_weight.elements(); ++r) row_weight.data<P>()[r] = dispatch.weight_Nk.data<P>()[plan.slot_R.data<int32_t>()[r]];
+    });
+  const Tensor rows = gather(tape, x, plan);
+  const Hidden hidden = hidden_forward(tape, plan.segments, rows, w);
+  {
+    const Tensor results = tape.empty(rows.shape(), x.dtype());
+    project(tape, plan.segments, activate(tape, hidden, w.activation, row_weight), w.down, Side::forward, Tensor(), results);
+    combine(tape, results, plan, k, y);
+  }
+  count_products(tape, "moe", shape, matrices_of(w), 1, size_of(x.dtype()), weight_elements(w));
+  if (y.needs_grad())
+    tape.record("moe", [x, w, plan, rows, hidden, row_weight, shape, k, d_weight_cell = dispatch.weight_Nk.grad(), dy_cell = y.grad()](Tape& t) {
+      const Tensor dy = dy_cell->take();
+      if (!dy) return;
+      const Tensor d_row_weight = d_weight_cell ? t.empty(row_weight.shape(), row_weight.dtype()) : Tensor();
+      const Tensor d_rows = segments_backward(t, plan.segments, rows, hidden, w, row_weight, gather(t, dy, plan), d_row_weight, x.needs_grad());
+      count_products(t, "moe", shape, matrices_of(w), x.needs_grad() ? 2 : 1, size_of(x.dtype()), weight_elements(w));
+      if (d_weight_cell) {
+        const Tensor d_weight = t.zeros(d_weight_cell->shape, d_weight_cell->dtype);
+        if (t.runs())
+          with_float_type(d_weight.dtype(), [&]<class P>() {
+            for (int64_t r = 0; r < d_row_weight.elements(); ++r) d_weight.data<P>()[plan.slot_R.data<int32_t>()[r]] = d_row_weight.data<P>()[r];
+          });
+        t.give(d_weight_cell, d_weight);
+      }
+      if (d_rows) {
+        const Tensor dx = t.empty(x.shape(), x.dtype());
+        combine(t, d_rows, plan, k, dx);
+        t.give(x.grad(), dx);
+      }
+    });
+  return y;
+}
+
+}  // namespace gamut::ops
