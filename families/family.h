@@ -1,0 +1,96 @@
+// Families translate published model folders to and from ModelSpec and the model's own parameter names.
+//
+// A folder is what Hugging Face transformers reads and writes: config.json, model.safetensors (or shards), tokenizer.json,
+// tokenizer_config.json, generation_config.json.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "checkpoints/safetensors.h"
+#include "data/tokenizers/tokenizer.h"
+#include "modules/model.h"
+
+namespace gamut {
+
+// Neighbouring elements of one parameter.
+struct ParameterRange {
+  std::string parameter;
+  int64_t offset = 0, count = 0;
+};
+
+// A tensor of a checkpoint: ranges of parameters one after another, each element multiplied by `factor` when written.
+struct StoredTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::vector<ParameterRange> parts;
+  double factor = 1;
+};
+
+using TensorNames = std::set<std::string, std::less<>>;
+
+struct Family {
+  std::string model_type;  // as config.json says
+  std::string meaning;     // for `gamut explain`
+  // Every key is taken or deliberately ignored; the caller finishes the Config.
+  ModelSpec (*read)(Config& cfg);
+  // config.json without token ids, or why the family cannot express this model.
+  struct Written {
+    Json config;             // null when it cannot
+    std::string obstacle;
+  };
+  Written (*write)(const ModelSpec& spec);
+  // The checkpoint's tensors, together every parameter exactly once. A family with several layouts chooses by the names that
+  // are `present`; with none it takes the one that is written.
+  std::vector<StoredTensor> (*tensors)(const Model& model, const TensorNames& present);
+  // Tensors that files may hold and nobody needs.
+  bool (*ignores)(const ModelSpec& spec, const std::string& tensor);
+};
+const std::vector<Family>& families();                 // registry.cpp
+const Family& family_named(const std::string& model_type);  // Error with the nearest name
+
+extern const Family kLlama, kMistral, kMixtral, kGamut;  // one file each
+
+// What a model folder (or a config.json) describes.
+struct ModelConfig {
+  const Family* family = nullptr;
+  ModelSpec spec;
+  std::vector<int32_t> eos;    // where generation ends: generation_config.json, else config.json
+  std::optional<int32_t> bos;
+};
+ModelConfig read_model_config(const std::filesystem::path& folder_or_file);
+
+struct LoadOptions {
+  std::string dtype;  // of activations: f32, bf16, f64; empty: as config.json says (float16: f32)
+};
+
+struct LoadedModel {
+  ModelConfig config;
+  Model model;
+  std::vector<StoredTensor> tensors;  // under the names of the files read
+};
+// Tensors that are missing, surplus, misshapen or of a type that is no number: one Error with all of them.
+LoadedModel load_model(const std::filesystem::path& folder, const Device& device, const LoadOptions& options = {});
+
+// Fills the model's parameters from checkpoint tensors of any float type; the same Error.
+void read_tensors(Model& model, const Family& family, const std::vector<StoredTensor>& wanted, const SafetensorsReader& file, ThreadPool& pool);
+
+// The family that can express the spec: a published one if possible, else `gamut`.
+const Family& family_for(const ModelSpec& spec);
+
+// Writes config.json, model.safetensors in the spec's dtype, and with a tokenizer its files and generation_config.json, each
+// completely or not at all.
+void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder);
+
+// A checkpoint's bytes made from parameter values or gradients.
+struct TensorBytes {
+  TensorView view;
+  std::vector<std::byte> owned;  // what the view points to, unless it points into the parameter
+};
+// `dtype` f32, f64 or bf16. With gradients: ∂/∂(stored element); parameters without one count as zero.
+TensorBytes stored_bytes(const Model& model, const StoredTensor& tensor, DType dtype, bool gradients = false);
+
+}  // namespace gamut

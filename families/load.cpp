@@ -1,0 +1,124 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/io.h"
+#include "base/text.h"
+#include "families/family.h"
+
+namespace gamut {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<int32_t> token_ids(const Json& value) {
+  std::vector<int32_t> ids;
+  for (const Json& item : value.is_array() ? value : Json::array({value}))
+    if (item.is_number_integer()) ids.push_back(item.get<int32_t>());
+  return ids;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) { return Shape(std::span(shape)).text(); }
+
+float from_half(uint16_t bits) {
+  const int sign = bits >> 15, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  float magnitude = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+  return sign ? -magnitude : magnitude;
+}
+
+// Element i of file data at any alignment, as P.
+template <class P> void convert(DType from, const std::byte* data, int64_t count, P* to) {
+  const auto each = [&]<class S>(S, auto value) {
+    for (int64_t i = 0; i < count; ++i) {
+      S s;
+      std::memcpy(&s, data + static_cast<size_t>(i) * sizeof(S), sizeof(S));
+      to[i] = static_cast<P>(value(s));
+    }
+  };
+  if (from == DTypeOf<P>::value) std::memcpy(to, data, static_cast<size_t>(count) * sizeof(P));
+  else if (from == DType::f32) each(float{}, [](float x) { return x; });
+  else if (from == DType::f64) each(double{}, [](double x) { return x; });
+  else if (from == DType::bf16) each(bf16{}, [](bf16 x) { return static_cast<float>(x); });
+  else each(uint16_t{}, from_half);
+}
+
+bool is_float(DType type) { return type == DType::f32 || type == DType::f64 || type == DType::bf16 || type == DType::f16; }
+
+}  // namespace
+
+ModelConfig read_model_config(const fs::path& path) {
+  const bool folder = fs::is_directory(path);
+  const fs::path file = folder ? path / "config.json" : path;
+  if (folder && !fs::exists(file))
+    throw Error({.who = "model", .what = "no config.json in this folder", .where = path.string(), .hint = "a model is a folder as Hugging Face transformers writes it"});
+  if (!folder && !fs::exists(file)) throw Error({.who = "model", .what = "no such model", .where = path.string(), .hint = "name a folder that holds config.json"});
+  const Json document = read_json(file);
+  Config cfg(document, {.source = file.string()});
+  ModelConfig config;
+  const auto type = cfg.take<std::string>("model_type");
+  std::vector<std::string> known;
+  for (const Family& family : families()) {
+    known.push_back(family.model_type);
+    if (family.model_type == type) config.family = &family;
+  }
+  if (!config.family) cfg.reject("model_type", "is '" + type + "', a family this version does not know", did_you_mean(type, known));
+  config.spec = config.family->read(cfg);
+  cfg.finish();
+  const fs::path defaults = file.parent_path() / "generation_config.json";
+  const Json generation = fs::exists(defaults) ? read_json(defaults) : Json::object();
+  const auto ids_of = [&](const char* key) {
+    const Json& from = generation.is_object() && generation.contains(key) ? generation : document;
+    return from.contains(key) ? token_ids(from[key]) : std::vector<int32_t>();
+  };
+  config.eos = ids_of("eos_token_id");
+  if (const auto bos = ids_of("bos_token_id"); !bos.empty()) config.bos = bos[0];
+  return config;
+}
+
+void read_tensors(Model& model, const Family& family, const std::vector<StoredTensor>& wanted, const SafetensorsReader& file, ThreadPool& pool) {
+  std::vector<std::string> problems;
+  TensorNames names;
+  for (const StoredTensor& tensor : wanted) {
+    names.insert(tensor.name);
+    const TensorView* view = file.find(tensor.name);
+    if (!view) problems.push_back("missing " + tensor.name + " " + shape_text(tensor.shape));
+    else if (view->shape != tensor.shape) problems.push_back(tensor.name + " is " + shape_text(view->shape) + ", expected " + shape_text(tensor.shape));
+    else if (!is_float(view->dtype)) problems.push_back(tensor.name + " holds " + std::string(name_of(view->dtype)) + ", expected a float type");
+  }
+  for (const TensorView& view : file.tensors())
+    if (!names.contains(view.name) && !family.ignores(model.spec(), view.name)) problems.push_back("surplus " + view.name + " " + shape_text(view.shape));
+  if (!problems.empty())
+    throw Error({.who = "model",
+                 .what = std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") + " not fit config.json: " + join(problems, "; "),
+                 .where = file.path().string(),
+                 .hint = "do config.json and the weights belong together?"});
+  std::map<std::string, Tensor> values;
+  for (const Parameter& p : model.parameters().all()) values.emplace(p.name, p.value);
+  const DType type = model.parameters().dtype();
+  pool.parallel_for(static_cast<int64_t>(wanted.size()), [&](int64_t i, int) {
+    const StoredTensor& tensor = wanted[static_cast<size_t>(i)];
+    const TensorView& view = file.at(tensor.name);
+    size_t at = 0;
+    for (const ParameterRange& part : tensor.parts) {
+      const Tensor& value = values.at(part.parameter);
+      if (type == DType::f64) convert(view.dtype, view.bytes.data() + at, part.count, value.data<double>() + part.offset);
+      else convert(view.dtype, view.bytes.data() + at, part.count, value.data<float>() + part.offset);
+      at += static_cast<size_t>(part.count) * size_of(view.dtype);
+    }
+  });
+  model.parameters().mark_changed();
+}
+
+LoadedModel load_model(const fs::path& folder, const Device& device, const LoadOptions& options) {
+  ModelConfig config = read_model_config(folder);
+  if (!options.dtype.empty()) config.spec.dtype = options.dtype;
+  const SafetensorsReader file(folder);
+  TensorNames present;
+  for (const TensorView& view : file.tensors()) present.insert(view.name);
+  Model model(config.spec, device);
+  std::vector<StoredTensor> tensors = config.family->tensors(model, present);
+  read_tensors(model, *config.family, tensors, file, device.pool);
+  return {std::move(config), std::move(model), std::move(tensors)};
+}
+
+}  // namespace gamut

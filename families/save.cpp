@@ -1,0 +1,77 @@
+#include <cstring>
+
+#include "base/io.h"
+#include "families/family.h"
+
+namespace gamut {
+namespace {
+
+template <class P> void append(std::vector<std::byte>& out, DType type, const P* values, int64_t count, double factor) {
+  const auto put = [&]<class S>(S) {
+    const size_t at = out.size();
+    out.resize(at + static_cast<size_t>(count) * sizeof(S));
+    for (int64_t i = 0; i < count; ++i) {
+      const P value = values ? static_cast<P>(values[i] * static_cast<P>(factor)) : P(0);
+      S s;
+      if constexpr (std::is_same_v<S, bf16>) s = bf16(static_cast<float>(value));
+      else s = static_cast<S>(value);
+      std::memcpy(out.data() + at + static_cast<size_t>(i) * sizeof(S), &s, sizeof(S));
+    }
+  };
+  if (type == DType::bf16) put(bf16{});
+  else if (type == DType::f64) put(double{});
+  else put(float{});
+}
+
+}  // namespace
+
+TensorBytes stored_bytes(const Model& model, const StoredTensor& tensor, DType dtype, bool gradients) {
+  TensorBytes out{{tensor.name, dtype, tensor.shape, {}}, {}};
+  // Stored s = factor·p, so ∂/∂s = ∂/∂p ÷ factor.
+  const double factor = gradients ? 1 / tensor.factor : tensor.factor;
+  for (const ParameterRange& part : tensor.parts) {
+    const Parameter* found = nullptr;
+    for (const Parameter& p : model.parameters().all())
+      if (p.name == part.parameter) found = &p;
+    const Tensor value = !gradients ? found->value : found->value.needs_grad() ? found->value.grad()->value : Tensor();
+    if (value && tensor.parts.size() == 1 && factor == 1 && value.dtype() == dtype) {
+      out.view.bytes = {value.raw() + static_cast<size_t>(part.offset) * size_of(dtype), static_cast<size_t>(part.count) * size_of(dtype)};
+      return out;
+    }
+    if (model.parameters().dtype() == DType::f64) append(out.owned, dtype, value ? value.data<double>() + part.offset : nullptr, part.count, factor);
+    else append(out.owned, dtype, value ? value.data<float>() + part.offset : nullptr, part.count, factor);
+  }
+  out.view.bytes = out.owned;
+  return out;
+}
+
+void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder) {
+  const Family& family = family_for(model.spec());
+  Json config = family.write(model.spec()).config;
+  const DType type = dtype_named(model.spec().dtype);
+  std::set<std::string> buffers;  // biases that steer selection stay exact
+  for (const Parameter& p : model.parameters().all())
+    if (p.role == Role::buffer) buffers.insert(p.name);
+  std::vector<TensorBytes> bytes;
+  for (const StoredTensor& tensor : family.tensors(model, {}))
+    bytes.push_back(stored_bytes(model, tensor, type == DType::bf16 && buffers.contains(tensor.parts[0].parameter) ? DType::f32 : type));
+  std::vector<TensorView> views;
+  for (const TensorBytes& b : bytes) views.push_back(b.view);
+
+  make_folder(folder);
+  write_safetensors(folder / "model.safetensors", views, {{"format", "pt"}});
+  if (tokenizer) {
+    tokenizer->save(folder);
+    Json generation = Json::object();
+    for (const auto& [key, id] : {std::pair("bos_token_id", tokenizer->bos()), std::pair("eos_token_id", tokenizer->eos())}) {
+      config[key] = id ? Json(*id) : Json();
+      if (id) generation[key] = *id;
+    }
+    write_file(folder / "generation_config.json", generation.dump(2) + "\n");
+  } else if (family.model_type != "gamut") {
+    for (const char* key : {"bos_token_id", "eos_token_id"}) config[key] = nullptr;  // the families' own defaults would be wrong
+  }
+  write_file(folder / "config.json", config.dump(2) + "\n");  // last: a folder with it is whole
+}
+
+}  // namespace gamut

@@ -1,0 +1,54 @@
+#include "modules/channels/channels.h"
+
+namespace gamut {
+namespace {
+
+const std::vector<std::pair<std::string, kernels::Activation>> kActivations{
+    {"silu", kernels::Activation::silu},   {"gelu", kernels::Activation::gelu},         {"gelu_tanh", kernels::Activation::gelu_tanh},
+    {"relu", kernels::Activation::relu},   {"relu2", kernels::Activation::relu2},       {"identity", kernels::Activation::identity},
+    {"tanh", kernels::Activation::tanh},   {"quick_gelu", kernels::Activation::quick_gelu}};
+
+class Ffn : public ChannelMixer {
+ public:
+  explicit Ffn(ops::FfnWeights weights) : weights_(std::move(weights)) {}
+  Tensor forward(Pass& pass, const Tensor& x) override { return ops::ffn(pass.tape, x, weights_); }
+
+ private:
+  ops::FfnWeights weights_;
+};
+
+}  // namespace
+
+FfnOptions FfnOptions::take(Config& cfg) {
+  FfnOptions o{};
+  o.hidden = cfg.take_in<int64_t>("hidden", 0, 1, int64_t{1} << 24);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : kActivations) names.push_back(name);
+  const std::string activation = cfg.take_choice("activation", "silu", names);
+  for (const auto& [name, value] : kActivations)
+    if (name == activation) o.activation = value;
+  o.gated = cfg.take<bool>("gated", true);
+  o.bias = cfg.take<bool>("bias", false);
+  return o;
+}
+
+ops::FfnWeights add_ffn(const BuildContext& ctx, const FfnOptions& o, int64_t experts, double active, const std::string& name) {
+  const int64_t d = ctx.spec.width, h = o.hidden;
+  const auto shape = [&](int64_t n, int64_t k) { return experts > 0 ? Shape{experts, n, k} : Shape{n, k}; };
+  ops::FfnWeights w{.activation = o.activation};
+  w.gate = ctx.add(name + "gate", shape(h, d), Role::matrix, ctx.matrix(), true, active);
+  if (o.gated) w.up = ctx.add(name + "up", shape(h, d), Role::matrix, ctx.matrix(), true, active);
+  w.down = ctx.add(name + "down", shape(d, h), Role::matrix, ctx.into_residual(), true, active);
+  if (o.bias) {
+    w.gate_bias = ctx.add(name + "gate_bias", {h}, Role::bias, Init::constant(0));
+    if (o.gated) w.up_bias = ctx.add(name + "up_bias", {h}, Role::bias, Init::constant(0));
+    w.down_bias = ctx.add(name + "down_bias", {d}, Role::bias, Init::constant(0));
+  }
+  return w;
+}
+
+std::unique_ptr<ChannelMixer> build_ffn(const BuildContext& ctx, Config& cfg) {
+  return std::make_unique<Ffn>(add_ffn(ctx, FfnOptions::take(cfg), 0, 1));
+}
+
+}  // namespace gamut

@@ -1,0 +1,157 @@
+// Multi-head attention with grouped key/value heads: MHA (kv_heads = heads), GQA, MQA (kv_heads = 1).
+//
+// q, k, v = x·Wᵀ (+ b); optional RMSNorm of each query and key head; rotary positions; softmax(q·kᵀ/√K)·v; output map.
+// [Vaswani et al. 2017; Shazeer 2019; Ainslie et al., GQA, 2023; Su et al., RoFormer, 2021]
+#include "modules/mixers/attention.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "modules/positions/rope.h"
+#include "ops/attention.h"
+#include "ops/linear.h"
+#include "ops/norm.h"
+#include "ops/rotary.h"
+
+namespace gamut {
+namespace {
+
+// Keys and values of the positions seen, with room to grow.
+class KeyValueState : public MixerState {
+ public:
+  KeyValueState(Tape& tape, int64_t batch, int64_t capacity, int64_t heads, int64_t dim, DType dtype)
+      : keys(tape.empty({batch, capacity, heads, dim}, dtype)), values(tape.empty({batch, capacity, heads, dim}, dtype)) {}
+  std::unique_ptr<MixerState> clone() const override {
+    auto copy = std::make_unique<KeyValueState>(*this);
+    copy->shared = true;
+    shared = true;
+    return copy;
+  }
+  size_t bytes() const override { return static_cast<size_t>(seen) * (keys.bytes() + values.bytes()) / static_cast<size_t>(keys.shape()[1]); }
+  int64_t length() const override { return seen; }
+  bool truncate(int64_t length) override {
+    seen = std::min(seen, length);
+    return true;
+  }
+
+  void append(Tape& tape, const Tensor& k, const Tensor& v) {
+    const int64_t batch = keys.shape()[0], capacity = keys.shape()[1], added = k.shape()[1];
+    if (shared || seen + added > capacity) grow(tape, std::max(capacity, seen + added > capacity ? std::max(2 * capacity, seen + added) : capacity));
+    if (tape.runs())
+      for (int64_t b = 0; b < batch; ++b) {
+        copy_rows(k, b, 0, keys, seen, added);
+        copy_rows(v, b, 0, values, seen, added);
+      }
+    seen += added;
+  }
+
+  Tensor keys, values;  // [B, capacity, G, K]
+  int64_t seen = 0;
+  mutable bool shared = false;  // a snapshot shares the tensors: copy before the next write
+
+ private:
+  static void copy_rows(const Tensor& from, int64_t b, int64_t from_row, const Tensor& to, int64_t to_row, int64_t rows) {
+    const size_t row = static_cast<size_t>(from.shape()[2] * from.shape()[3]) * size_of(from.dtype());
+    std::memcpy(to.raw() + static_cast<size_t>(b * to.shape()[1] + to_row) * row, from.raw() + static_cast<size_t>(b * from.shape()[1] + from_row) * row,
+                static_cast<size_t>(rows) * row);
+  }
+  void grow(Tape& tape, int64_t capacity) {
+    for (Tensor* t : {&keys, &values}) {
+      const Shape& s = t->shape();
+      const Tensor larger = tape.empty({s[0], capacity, s[2], s[3]}, t->dtype());
+      if (tape.runs())
+        for (int64_t b = 0; b < s[0]; ++b) copy_rows(*t, b, 0, larger, 0, seen);
+      *t = larger;
+    }
+    shared = false;
+  }
+};
+
+class Attention : public SequenceMixer {
+ public:
+  Attention(const BuildContext& ctx, const AttentionOptions& o) : o_(o), dtype_(dtype_named(ctx.spec.dtype)) {
+    const int64_t d = ctx.spec.width;
+    const auto projection = [&](const char* name, int64_t out, int64_t in, bool bias, Init init) {
+      ops::LinearWeight w{ctx.add(std::string(name), {out, in}, Role::matrix, init), Tensor()};
+      if (bias) w.bias_N = ctx.add(std::string(name) + "_bias", {out}, Role::bias, Init::constant(0));
+      return w;
+    };
+    qkv_ = {projection("query", o.heads * o.head_dim, d, o.bias, ctx.matrix()), projection("key", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix()),
+            projection("value", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix())};
+    if (o.qk_norm)
+      for (const char* name : {"query_norm", "key_norm"})
+        qk_norm_.push_back({.eps = o.norm_eps, .gain_D = ctx.add(name, {o.head_dim}, Role::norm, Init::constant(1))});
+    output_ = projection("output", d, o.heads * o.head_dim, o.output_bias, ctx.into_residual());
+  }
+
+  Tensor forward(Pass& pass, const Tensor& x) override {
+    Tape& tape = pass.tape;
+    const int64_t b = pass.batch(), t = pass.length();
+    std::vector<Tensor> qkv = ops::linear(tape, x, qkv_);
+    for (size_t i = 0; i < 3; ++i) qkv[i] = qkv[i].reshape({b, t, i == 0 ? o_.heads : o_.kv_heads, o_.head_dim});
+    for (size_t i = 0; i < qk_norm_.size(); ++i) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
+    if (o_.rope) {
+      const int64_t needed = pass.offset + t;
+      if (!table_.cos_MR || table_.cos_MR.shape()[0] < needed)
+        table_ = rope_table(tape, (needed + 255) / 256 * 256, o_.rotary, o_.rope_theta, parameter_dtype(dtype_));
+      const auto style = o_.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split;
+      for (size_t i = 0; i < 2; ++i) qkv[i] = ops::rotary(tape, qkv[i], pass.positions_N, table_.cos_MR, table_.sin_MR, style);
+    }
+    kernels::Sight sight = pass.sight;
+    if (o_.window > 0) sight.window = o_.window;
+    const double scale = 1.0 / std::sqrt(static_cast<double>(o_.head_dim));
+    Tensor mixed;
+    if (pass.states) {
+      auto& state = static_cast<KeyValueState&>(*(*pass.states)[static_cast<size_t>(pass.layer)]);
+      state.append(tape, qkv[1], qkv[2]);
+      mixed = ops::attention(tape, qkv[0], state.keys, state.values, sight, scale, pass.offset, state.seen);
+    } else {
+      mixed = ops::attention(tape, qkv[0], qkv[1], qkv[2], sight, scale);
+    }
+    return ops::linear(tape, mixed, output_);
+  }
+
+  std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, int64_t capacity) const override {
+    return std::make_unique<KeyValueState>(tape, batch, capacity, o_.kv_heads, o_.head_dim, dtype_);
+  }
+
+ private:
+  AttentionOptions o_;
+  DType dtype_;
+  std::vector<ops::LinearWeight> qkv_;
+  ops::LinearWeight output_;
+  std::vector<ops::NormWeight> qk_norm_;
+  RopeTable table_;
+};
+
+}  // namespace
+
+AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
+  AttentionOptions o{};
+  o.heads = cfg.take_in<int64_t>("heads", 4, 1, 65536);
+  o.kv_heads = cfg.take_in<int64_t>("kv_heads", o.heads, 1, 65536);
+  if (o.heads % o.kv_heads != 0) cfg.reject("kv_heads", "must divide heads (" + std::to_string(o.heads) + "), not " + std::to_string(o.kv_heads));
+  o.head_dim = cfg.take_in<int64_t>("head_dim", 0, 0, 65536);
+  if (o.head_dim == 0) {
+    if (spec.width % o.heads != 0)
+      cfg.reject("heads", "must divide width (" + std::to_string(spec.width) + "), not " + std::to_string(o.heads), "or give head_dim");
+    o.head_dim = spec.width / o.heads;
+  }
+  o.rope = cfg.take<bool>("rope", true);
+  o.rope_theta = cfg.take_in<double>("rope_theta", 10000.0, 1e-9, 1e30);
+  o.rotary = cfg.take_in<int64_t>("rotary", o.head_dim / 2 * 2, 2, o.head_dim);
+  if (o.rope && o.rotary % 2 != 0) cfg.reject("rotary", "must be even, not " + std::to_string(o.rotary));
+  o.interleaved = cfg.take<bool>("rope_interleaved", false);
+  o.window = cfg.take_in<int64_t>("window", 0, 0, int64_t{1} << 40);
+  o.qk_norm = cfg.take<bool>("qk_norm", false);
+  o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
+  o.bias = cfg.take<bool>("bias", false);
+  o.output_bias = cfg.take<bool>("output_bias", o.bias);
+  return o;
+}
+
+std::unique_ptr<SequenceMixer> build_attention(const BuildContext& ctx, Config& cfg) {
+  return std::make_unique<Attention>(ctx, AttentionOptions::take(cfg, ctx.spec));
+}
+
+}  // namespace gamut

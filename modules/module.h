@@ -1,0 +1,89 @@
+// What layers are made of, and what one pass through a model carries along.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tape.h"
+#include "kernels/attention.h"
+#include "modules/parameters.h"
+#include "modules/spec.h"
+#include "ops/balance.h"
+
+namespace gamut {
+
+// Memory of a sequence mixer between calls: a value. Copies are snapshots.
+class MixerState {
+ public:
+  virtual ~MixerState() = default;
+  virtual std::unique_ptr<MixerState> clone() const = 0;
+  virtual size_t bytes() const = 0;
+  virtual int64_t length() const = 0;                // positions seen
+  virtual bool truncate(int64_t length) = 0;         // forget later positions; false when the mixer cannot
+};
+
+// What a mixture of experts did in one layer, in one pass: for metrics, reports and bias updates.
+struct RoutingRecord {
+  int layer = 0;
+  int64_t tokens = 0, k = 0;
+  std::vector<int64_t> load_E;  // slots each expert was chosen for
+  double balance = 0, z = 0;    // loss values without coefficients
+  int64_t dropped = 0;
+  std::vector<int32_t> index_Nk;  // only when choices are asked for
+};
+
+// One run of tokens [B, T] through a model.
+struct Pass {
+  Tape& tape;
+  Tensor ids_BT;                    // int32
+  int64_t offset = 0;               // position of the first token
+  kernels::Sight sight;             // who sees whom
+  double loss_scale = 1;            // this micro-batch's share of the step, for auxiliary losses
+  std::vector<std::unique_ptr<MixerState>>* states = nullptr;  // with states: T new tokens after those seen before
+  std::vector<RoutingRecord>* routing = nullptr;               // wanted when set
+  bool routing_choices = false;
+  std::vector<Tensor>* router_logits = nullptr;                // [N, E] of every layer that routes by scores; wanted when set
+  std::vector<Tensor>* hidden_states = nullptr;                // [B, T, D] before each layer and at the end; wanted when set
+  Tensor counted_N;                 // ? u8 [B·T]: rows that count in a balancing loss pooled over layers; null: all
+  // Left by routers whose balancing loss is pooled over layers; the model adds the loss at the end.
+  std::vector<ops::LayerScores> pooled;
+  double pooled_coefficient = 0;
+  Tensor positions_N;               // int32 [B·T], filled by the model
+  int layer = 0;                    // filled by the model
+
+  int64_t batch() const { return ids_BT.shape()[0]; }
+  int64_t length() const { return ids_BT.shape()[1]; }
+};
+
+// What a component needs to build itself.
+struct BuildContext {
+  Parameters& parameters;
+  const ModelSpec& spec;
+  std::string prefix;  // "layers.0.mixer"
+  int layer;
+  Tensor add(const std::string& name, Shape shape, Role role, Init init, bool trained = true, double active = 1) const {
+    return parameters.add(prefix + "." + name, shape, role, init, trained, active);
+  }
+  // Projections into the residual stream start smaller the more layers add up [GPT-2, 2019].
+  Init into_residual() const;
+  Init matrix() const { return Init::normal(spec.init_std); }
+};
+
+// Axis 1. Parallel over all positions without state; with a state, T more positions (chunk or step) after the ones seen.
+class SequenceMixer {
+ public:
+  virtual ~SequenceMixer() = default;
+  virtual Tensor forward(Pass& pass, const Tensor& x_BTD) = 0;
+  virtual std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, int64_t capacity) const = 0;
+};
+
+// Axis 2.
+class ChannelMixer {
+ public:
+  virtual ~ChannelMixer() = default;
+  virtual Tensor forward(Pass& pass, const Tensor& x_BTD) = 0;
+  virtual void after_step() {}  // once per optimizer step (balance without a loss)
+};
+
+}  // namespace gamut

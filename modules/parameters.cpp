@@ -1,0 +1,103 @@
+#include "modules/parameters.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/rng.h"
+
+namespace gamut {
+
+std::string_view name_of(Role role) {
+  switch (role) {
+    case Role::matrix: return "matrix";
+    case Role::embedding: return "embedding";
+    case Role::head: return "head";
+    case Role::router: return "router";
+    case Role::norm: return "norm";
+    case Role::bias: return "bias";
+    case Role::buffer: return "buffer";
+  }
+  return "?";
+}
+
+Tensor Parameters::add(std::string name, Shape shape, Role role, Init init, bool trained, double active) {
+  Tensor value(arena_, shape, dtype_);
+  if (trained) value.require_grad();
+  all_.push_back({std::move(name), role, init, value, trained, active});
+  return value;
+}
+
+void Parameters::initialise(uint64_t seed, ThreadPool& pool) {
+  for (Parameter& p : all_) {
+    if (!p.value.raw()) continue;
+    const int64_t slices = p.value.shape().rank() == 3 ? p.value.shape()[0] : 1, each = p.value.elements() / std::max<int64_t>(slices, 1);
+    with_float_type(dtype_, [&]<class P>() {
+      if constexpr (!std::is_same_v<P, bf16>) {
+        if (p.init.kind == Init::Kind::constant) {
+          std::fill_n(p.value.data<P>(), p.value.elements(), static_cast<P>(p.init.value));
+        } else {
+          constexpr int64_t kBlock = 4096;
+          const int64_t blocks = (each + kBlock - 1) / kBlock;
+          pool.parallel_for(slices * blocks, [&](int64_t task, int) {
+            const int64_t slice = task / blocks, begin = task % blocks * kBlock;
+            const RandomStream stream(seed, "init", slice == 0 ? p.name : p.name + "#" + std::to_string(slice));
+            P* out = p.value.data<P>() + slice * each;
+            // Through float, so that the f64 reference mode starts from the same weights.
+            for (int64_t i = begin; i < std::min(each, begin + kBlock); ++i)
+              out[i] = static_cast<P>(static_cast<float>(p.init.value * stream.normal(static_cast<uint64_t>(i))));
+          });
+        }
+      }
+    });
+  }
+  mark_changed();
+}
+
+void Parameters::allocate_gradients() {
+  for (Parameter& p : all_) {
+    if (!p.trained) continue;
+    GradCell& cell = *p.value.grad();
+    cell.value = Tensor(arena_, p.value.shape(), dtype_);
+    cell.persistent = true;
+  }
+  zero_gradients();
+}
+
+void Parameters::zero_gradients() {
+  for (Parameter& p : all_)
+    if (p.trained && p.value.grad()->value && p.value.raw()) std::memset(p.value.grad()->value.raw(), 0, p.value.bytes());
+}
+
+void Parameters::mark_changed() {
+  for (Parameter& p : all_) p.value.changed();
+}
+
+Parameter* Parameters::find(const std::string& name) {
+  for (Parameter& p : all_)
+    if (p.name == name) return &p;
+  return nullptr;
+}
+
+int64_t Parameters::total() const {
+  int64_t n = 0;
+  for (const Parameter& p : all_)
+    if (p.role != Role::buffer) n += p.value.elements();
+  return n;
+}
+
+double Parameters::active() const {
+  double n = 0;
+  for (const Parameter& p : all_)
+    if (p.role != Role::buffer && p.role != Role::embedding) n += p.active * static_cast<double>(p.value.elements());
+  return n;
+}
+
+double Parameters::active_matrix() const {
+  double n = 0;
+  for (const Parameter& p : all_)
+    if (p.role == Role::matrix || p.role == Role::head || p.role == Role::router) n += p.active * static_cast<double>(p.value.elements());
+  return n;
+}
+
+}  // namespace gamut

@@ -1,0 +1,63 @@
+// The parameters and buffers of a model: named, initialised from named random streams, saved and counted.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "core/tape.h"
+
+namespace gamut {
+
+// What a parameter is for; optimizers group by it, never by shape.
+enum class Role : uint8_t { matrix, embedding, head, router, norm, bias, buffer };
+std::string_view name_of(Role role);
+
+struct Init {
+  enum class Kind : uint8_t { normal, constant } kind = Kind::normal;
+  double value = 0.02;  // standard deviation, or the constant
+  static Init normal(double std) { return {Kind::normal, std}; }
+  static Init constant(double c) { return {Kind::constant, c}; }
+};
+
+struct Parameter {
+  std::string name;   // "layers.0.mixer.query"
+  Role role;
+  Init init;
+  Tensor value;       // f32 (f64 in the reference mode)
+  bool trained;       // false: buffers, frozen weights
+  double active = 1;  // share of the elements a token uses (k/E for experts)
+};
+
+class Parameters {
+ public:
+  // `dtype` f32 or f64. Storage comes from `arena`, which outlives the model's tensors.
+  Parameters(std::shared_ptr<Arena> arena, DType dtype) : arena_(std::move(arena)), dtype_(dtype) {}
+
+  DType dtype() const { return dtype_; }
+  Tensor add(std::string name, Shape shape, Role role, Init init, bool trained = true, double active = 1);
+
+  // Every element from the stream (seed, "init", name of the parameter), independent of all other parameters. Leading
+  // slices of rank-3 parameters (experts) draw from streams of their own; the first from the plain name, so that a
+  // mixture with one expert starts as its dense twin.
+  void initialise(uint64_t seed, ThreadPool& pool);
+  void allocate_gradients();  // of trained parameters, zeroed
+  void zero_gradients();
+  void mark_changed();        // after values were written: packed copies are stale
+
+  std::deque<Parameter>& all() { return all_; }
+  const std::deque<Parameter>& all() const { return all_; }
+  Parameter* find(const std::string& name);
+
+  int64_t total() const;        // elements, buffers left out
+  double active() const;        // elements a token uses, embedding rows left out, head included
+  double active_matrix() const;  // matrix, head and router elements a token uses: what a token is multiplied by
+
+ private:
+  std::shared_ptr<Arena> arena_;
+  DType dtype_;
+  std::deque<Parameter> all_;
+};
+
+}  // namespace gamut

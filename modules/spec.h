@@ -1,0 +1,49 @@
+// ModelSpec: a model as a value along four axes. Families translate published configurations to and from it; recipes write it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "kernels/attention.h"
+
+namespace gamut {
+
+// A component by its registered kind with its own options ({"heads": 4, …}): each component reads, checks and
+// documents its options itself, so a new mixer or router needs no change here.
+struct Component {
+  std::string kind;
+  Json options = Json::object();
+  bool operator==(const Component&) const = default;
+};
+
+struct LayerSpec {
+  Component mixer;    // axis 1: how positions exchange information (modules/mixers/registry.cpp)
+  Component channel;  // axis 2: what happens at each position (modules/channels/registry.cpp)
+  bool operator==(const LayerSpec&) const = default;
+};
+
+enum class NormPlacement : uint8_t { pre, post };  // x + f(norm(x)), final norm; or norm(x + f(x))
+
+struct ModelSpec {
+  int64_t vocab = 0, width = 0;
+  std::vector<LayerSpec> layers;
+  std::string norm = "rms";  // rms | layer
+  double norm_eps = 1e-5;
+  NormPlacement placement = NormPlacement::pre;
+  bool tied = false;               // the head is the embedding
+  double embedding_scale = 1;
+  double init_std = 0.02;          // of all matrices; projections into the residual stream: divided by √(2·layers) when scaled
+  bool init_scaled_residual = true;
+  int64_t max_positions = 2048;
+  std::string objective = "causal";  // axis 3: objectives/registry.cpp
+  std::string dtype = "bf16";        // axis 4: type of activations and packed weights: f32 | bf16 | f64 (reference)
+
+  // The [model] table of a recipe; unknown keys, wrong types and impossible shapes are Errors naming key and line.
+  static ModelSpec from_config(Config& cfg);
+  Json to_json() const;  // such that from_config reads it back to an equal spec
+  bool operator==(const ModelSpec&) const = default;
+};
+
+}  // namespace gamut
