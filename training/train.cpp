@@ -1,0 +1,209 @@
+#include "training/train.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <optional>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "checkpoints/checkpoint_store.h"
+#include "families/family.h"
+#include "kernels/cpu.h"
+#include "kernels/peak.h"
+#include "training/memory.h"
+#include "training/metrics_log.h"
+#include "training/recipe.h"
+#include "training/tensorboard.h"
+
+namespace gamut {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The folder's recipe must be the one asked for, but for keys that change no number.
+void agree_with_folder(const Recipe& recipe, const fs::path& file) {
+  const auto decisive = [](Json resolved) {
+    for (const char* key : {"checkpoint", "validation"}) resolved.erase(key);
+    resolved["run"].erase("dir");
+    resolved["data"].erase("cache");
+    return resolved.flatten();
+  };
+  const Json wanted = decisive(recipe.resolved), found = decisive(Recipe::from_document(read_toml(file)).resolved);
+  if (wanted == found) return;
+  for (const auto& [key, value] : wanted.items()) {
+    if (found.contains(key) && found[key] == value) continue;
+    std::string name = key.substr(1);
+    for (char& c : name) c = c == '/' ? '.' : c;
+    throw Error({.who = "train",
+                 .what = "the folder holds a run with another recipe: '" + name + "' is " + (found.contains(key) ? found[key].dump() : "absent") + " there, " + value.dump() + " here",
+                 .where = file.string(), .hint = "choose another run.dir, or delete this one"});
+  }
+  throw Error({.who = "train", .what = "the folder holds a run with another recipe", .where = file.string(), .hint = "choose another run.dir, or delete this one"});
+}
+
+Json routing_json(const std::vector<RoutingRecord>& records) {
+  Json rows = Json::array();
+  for (const RoutingRecord& r : records) {
+    int64_t most = 0, sum = 0;
+    for (const int64_t n : r.load_E) {
+      most = std::max(most, n);
+      sum += n;
+    }
+    const double mean = static_cast<double>(sum) / static_cast<double>(r.load_E.size());
+    rows.push_back({{"layer", r.layer}, {"load", r.load_E}, {"max_violation", mean > 0 ? static_cast<double>(most) / mean - 1 : 0.0}, {"balance", r.balance}, {"z", r.z}, {"dropped", r.dropped}});
+  }
+  return rows;
+}
+
+class Run {
+ public:
+  explicit Run(Recipe recipe) : recipe_(std::move(recipe)) {}
+
+  int go(bool json) {
+    if (recipe_.folder.empty()) throw Error({.who = "train", .what = "run.dir is missing", .hint = "add run.dir=FOLDER"});
+    const size_t resident_before = resident_bytes();
+    data_ = std::make_shared<const Dataset>(prepare_dataset(recipe_.data, pool_));
+    take_vocabulary();
+    const StepPlan plan = plan_step(recipe_.model, recipe_.trainer, pool_);
+    open_folder();
+    announce(plan);
+    trainer_.emplace(recipe_.model, recipe_.trainer, data_, pool_);
+    restore();
+    const int signal = train(plan);
+    if (signal != 0) {
+      log::info("interrupted at step {}: saved in {}; the same command continues", trainer_->steps_done(), recipe_.folder.string());
+      return 128 + signal;
+    }
+    return finish(json, plan, resident_before);
+  }
+
+ private:
+  Recipe recipe_;
+  ThreadPool pool_;
+  std::shared_ptr<const Dataset> data_;
+  std::optional<Trainer> trainer_;
+  std::optional<CheckpointStore> store_;
+  std::optional<MetricsLog> metrics_;
+  std::optional<TensorboardLog> board_;
+  std::vector<ValidationSet> sets_;
+  double last_bpb_ = 0, peak_flops_ = 0;
+
+  void take_vocabulary() {
+    const int64_t vocab = data_->tokenizer->vocab_size();
+    if (recipe_.model.vocab == 0) recipe_.model.vocab = vocab;
+    if (recipe_.model.vocab < vocab)
+      throw Error({.who = "train", .what = "model.vocab is " + std::to_string(recipe_.model.vocab) + ", but the tokenizer has " + std::to_string(vocab) + " tokens", .hint = "leave model.vocab out"});
+    recipe_.resolved["model"]["vocab"] = recipe_.model.vocab;
+  }
+
+  void open_folder() {
+    make_folder(recipe_.folder);
+    const fs::path file = recipe_.folder / "recipe.toml";
+    if (fs::exists(file)) agree_with_folder(recipe_, file);
+    else write_file(file, write_toml(recipe_.resolved));
+    store_.emplace(recipe_.folder, recipe_.checkpoint_keep);
+  }
+
+  void announce(const StepPlan& plan) {
+    peak_flops_ = kernels::measure_peak_flops(pool_, dtype_named(recipe_.model.dtype == "f64" ? "f32" : recipe_.model.dtype));
+    log::info("model: {} parameters, {} used by a token; {} a step of {} tokens", human_count(static_cast<double>(plan.parameters)), human_count(plan.active_parameters),
+              human_count(plan.cost.matmul_flops) + "FLOP", recipe_.trainer.batch_tokens());
+    log::info("data: {} training tokens in {} domains; {} steps read {:.2f} epochs", human_count(static_cast<double>(data_->train_tokens())), data_->domains.size(), recipe_.trainer.steps,
+              static_cast<double>(recipe_.trainer.steps * recipe_.trainer.batch_tokens()) / static_cast<double>(data_->train_tokens()));
+    log::info("memory: {} of tensors predicted; {} threads, {}, peak {}FLOP/s", human_bytes(static_cast<double>(plan.arena_bytes)), pool_.threads(), kernels::name_of(kernels::best_tier()), human_count(peak_flops_));
+  }
+
+  void restore() {
+    if (const auto checkpoint = store_->latest_valid()) {
+      trainer_->restore(checkpoint->tensors.tensors(), checkpoint->state.at("trainer"));
+      last_bpb_ = checkpoint->state.value("bits_per_byte", 0.0);
+      const std::string tier(kernels::name_of(kernels::best_tier())), before = checkpoint->state.at("trainer").value("tier", tier);
+      if (tier != before) log::warn("the checkpoint was made on tier {}, this is {}: results go on, but not bit for bit", before, tier);
+      log::info("resumed at step {} of {}", trainer_->steps_done(), recipe_.trainer.steps);
+    }
+    metrics_.emplace(recipe_.folder / "metrics.jsonl", trainer_->steps_done());
+    board_.emplace(recipe_.folder, trainer_->steps_done());
+  }
+
+  void save() {
+    metrics_->sync();
+    store_->save(trainer_->steps_done(), trainer_->tensors(), {{"trainer", trainer_->state()}, {"bits_per_byte", last_bpb_}});
+  }
+
+  void validate(int64_t step, int64_t bytes) {
+    const auto start = Clock::now();
+    if (sets_.empty() || bytes == 0) {
+      sets_.clear();
+      for (const auto& shard : data_->validation) sets_.emplace_back(shard, *data_->tokenizer, recipe_.trainer.length, bytes);
+    }
+    const std::vector<DomainScore> scores = trainer_->evaluate(sets_);
+    last_bpb_ = bits_per_byte(scores);
+    Json domains = Json::object();
+    for (size_t d = 0; d < scores.size(); ++d) domains[data_->domains[d]] = scores[d].bits_per_byte();
+    metrics_->append({{"step", step}, {"kind", bytes == 0 ? "final" : "validation"}, {"tokens", trainer_->tokens_seen()}, {"bits_per_byte", last_bpb_}, {"domains", domains}, {"seconds", since(start)}});
+    board_->append(step, std::vector<Scalar>{{"validation/bits_per_byte", static_cast<float>(last_bpb_)}});
+  }
+
+  // The signal that ended training early, or 0.
+  int train(const StepPlan& plan) {
+    const std::vector<int64_t> points = log_spaced_steps(recipe_.trainer.steps, recipe_.validation_points);
+    Progress progress("train", static_cast<double>(recipe_.trainer.steps));
+    progress.update(static_cast<double>(trainer_->steps_done()), "");
+    auto saved = Clock::now();
+    double smooth = 0;
+    while (!trainer_->finished()) {
+      if (const int signal = interrupted()) {
+        save();
+        return signal;
+      }
+      const StepResult r = trainer_->step();
+      smooth = smooth == 0 ? r.seconds : 0.9 * smooth + 0.1 * r.seconds;
+      const double rate = static_cast<double>(recipe_.trainer.batch_tokens()) / smooth, share = plan.cost.matmul_flops / smooth / peak_flops_;
+      Json line = {{"step", r.step}, {"kind", "train"}, {"tokens", trainer_->tokens_seen()}, {"loss", r.loss}, {"auxiliary", r.auxiliary}, {"gradient_norm", r.gradient_norm}, {"rate", r.rate}, {"seconds", r.seconds},
+                   {"tokens_per_second", static_cast<double>(recipe_.trainer.batch_tokens()) / r.seconds}, {"share_of_peak", plan.cost.matmul_flops / r.seconds / peak_flops_}};
+      if (!r.routing.empty()) line["routing"] = routing_json(r.routing);
+      metrics_->append(line);
+      board_->append(r.step, std::vector<Scalar>{{"train/loss", static_cast<float>(r.loss)}, {"train/gradient_norm", static_cast<float>(r.gradient_norm)}, {"train/rate", static_cast<float>(r.rate)}, {"train/tokens_per_second", static_cast<float>(rate)}});
+      if (std::binary_search(points.begin(), points.end(), r.step)) validate(r.step, recipe_.validation_bytes);
+      progress.update(static_cast<double>(r.step), fmt::format("loss {:.3f}{} · {} tok/s · {:.0f} % of peak", r.loss, last_bpb_ > 0 ? fmt::format(" · {:.3f} bits/byte", last_bpb_) : "", human_count(rate), 100 * share));
+      const bool due = recipe_.checkpoint_steps > 0 && r.step % recipe_.checkpoint_steps == 0;
+      if (due || since(saved) >= recipe_.checkpoint_seconds || trainer_->finished()) {
+        save();
+        saved = Clock::now();
+      }
+    }
+    progress.finish(fmt::format("{} steps", recipe_.trainer.steps));
+    return 0;
+  }
+
+  int finish(bool json, const StepPlan& plan, size_t resident_before) {
+    metrics_.emplace(recipe_.folder / "metrics.jsonl", trainer_->steps_done());
+    validate(trainer_->steps_done(), 0);
+    metrics_->sync();
+    save_model(trainer_->model(), data_->tokenizer.get(), recipe_.folder / "model");
+    const size_t peak = peak_resident_bytes(), predicted = plan.arena_bytes + resident_before;
+    const Json summary = {{"model", (recipe_.folder / "model").string()}, {"steps", trainer_->steps_done()}, {"tokens", trainer_->tokens_seen()}, {"bits_per_byte", last_bpb_},
+                          {"ram_tensors_predicted", plan.arena_bytes}, {"ram_tensors_measured", trainer_->resident_bytes()}, {"ram_predicted", predicted}, {"ram_peak", peak}};
+    if (json) std::cout << summary.dump() << '\n';
+    else
+      std::cout << fmt::format("{:.4f} bits/byte on all validation text; tensors {} (predicted {})\n{}\n", last_bpb_, human_bytes(static_cast<double>(trainer_->resident_bytes())),
+                               human_bytes(static_cast<double>(plan.arena_bytes)), (recipe_.folder / "model").string());
+    return 0;
+  }
+};
+
+}  // namespace
+
+int train_command(const fs::path& recipe, const std::vector<std::string>& overrides, bool json) { return Run(read_recipe(recipe, overrides)).go(json); }
+
+}  // namespace gamut

@@ -1,0 +1,231 @@
+#include "training/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <numbers>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "kernels/cpu.h"
+
+namespace gamut {
+namespace {
+
+// Adds the routing of one micro-batch to the step's.
+void add_routing(std::vector<RoutingRecord>& sum, const std::vector<RoutingRecord>& more, double share) {
+  if (sum.empty()) {
+    sum = more;
+    for (RoutingRecord& r : sum) {
+      r.balance *= share;
+      r.z *= share;
+    }
+    return;
+  }
+  for (size_t i = 0; i < sum.size(); ++i) {
+    sum[i].tokens += more[i].tokens;
+    sum[i].dropped += more[i].dropped;
+    sum[i].balance += share * more[i].balance;
+    sum[i].z += share * more[i].z;
+    for (size_t e = 0; e < sum[i].load_E.size(); ++e) sum[i].load_E[e] += more[i].load_E[e];
+  }
+}
+
+struct MicroResult {
+  double loss = 0, total = 0;
+  Cost cost;
+};
+
+// Forward and backward of one micro-batch; gradients add up in the parameters' cells. Serves real runs and plans alike.
+MicroResult run_micro_batch(Model& model, const Objective& objective, const Device& device, const TokenRows& rows, int64_t step_tokens, double share,
+                            std::vector<RoutingRecord>* routing) {
+  Tape tape(device, Tape::Mode::training);
+  Pass pass{.tape = tape, .ids_BT = id_tensor(tape, rows.inputs, rows.rows, rows.length, model.spec().vocab), .loss_scale = share, .routing = routing};
+  const ops::HeadLoss head = objective.loss(model, pass, rows, 1.0 / static_cast<double>(step_tokens));
+  MicroResult result;
+  if (tape.runs()) {
+    result.loss = head.loss.dtype() == DType::f64 ? *head.loss.data<double>() : static_cast<double>(*head.loss.data<float>());
+    result.total = tape.total_loss();
+  }
+  tape.backward();
+  result.cost = tape.total_cost();
+  return result;
+}
+
+void copy_checked(const TensorView& from, const Tensor& to, std::vector<std::string>& problems) {
+  const std::vector<int64_t> shape(to.shape().dims().begin(), to.shape().dims().end());
+  if (from.dtype != to.dtype() || from.shape != shape) {
+    problems.push_back(from.name + " has shape " + Shape(from.shape).text() + " " + std::string(name_of(from.dtype)) + ", expected " + to.shape().text() + " " +
+                       std::string(name_of(to.dtype())));
+    return;
+  }
+  std::memcpy(to.raw(), from.bytes.data(), to.bytes());
+}
+
+}  // namespace
+
+StepPlan plan_step(const ModelSpec& spec, const TrainerOptions& options, ThreadPool& pool) {
+  const Device device = Device::shapes_only(pool);
+  Model model(spec, device);
+  model.parameters().allocate_gradients();
+  const Optimizer optimizer(options.optimizer, model.parameters(), device);
+  const auto objective = build_objective(spec.objective);
+  StepPlan plan{.parameters = model.parameters().total(), .active_parameters = model.parameters().active(), .active_matrix = model.parameters().active_matrix()};
+  // Two rounds: the first also packs weights, which stay.
+  for (int round = 0; round < 2; ++round) {
+    plan.cost = {};
+    for (int64_t first = 0; first < options.batch_rows; first += options.micro()) {
+      const TokenRows rows{std::min(options.micro(), options.batch_rows - first), options.length, {}, {}};
+      plan.cost += run_micro_batch(model, *objective, device, rows, options.batch_tokens(), 1, nullptr).cost;
+    }
+    model.parameters().mark_changed();
+  }
+  plan.arena_bytes = device.arena->peak();
+  return plan;
+}
+
+double DomainScore::bits_per_byte() const { return nats / (static_cast<double>(bytes) * std::numbers::ln2); }
+
+double bits_per_byte(const std::vector<DomainScore>& scores) {
+  DomainScore all;
+  for (const DomainScore& s : scores) {
+    all.nats += s.nats;
+    all.bytes += s.bytes;
+  }
+  return all.bits_per_byte();
+}
+
+Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, std::shared_ptr<const Dataset> data, ThreadPool& pool)
+    : spec_(spec), options_(options), data_(std::move(data)), device_(Device::real(pool)), objective_(build_objective(spec.objective)),
+      stream_(data_->train, options.length, options.seed) {
+  if (options.length > spec.max_positions)
+    throw Error({.who = "train", .what = "rows of " + std::to_string(options.length) + " tokens exceed the model's max_positions of " + std::to_string(spec.max_positions)});
+  model_ = std::make_unique<Model>(spec, device_);
+  model_->parameters().allocate_gradients();
+  optimizer_ = std::make_unique<Optimizer>(options.optimizer, model_->parameters(), device_);
+  model_->parameters().initialise(options.seed, pool);
+}
+
+StepResult Trainer::step() {
+  const auto started = std::chrono::steady_clock::now();
+  StepResult result{.step = steps_done() + 1};
+  const int64_t position = stream_.position();
+  const Batch batch = stream_.next(options_.batch_rows);
+  const auto rows_of = [&](int64_t first, int64_t rows) {
+    const auto at = static_cast<size_t>(first * batch.length), n = static_cast<size_t>(rows * batch.length);
+    return TokenRows{rows, batch.length, std::span(batch.inputs).subspan(at, n), std::span(batch.targets).subspan(at, n)};
+  };
+  const int64_t step_tokens = objective_->loss_tokens(rows_of(0, batch.rows));
+  for (int64_t first = 0; first < batch.rows; first += options_.micro()) {
+    const int64_t rows = std::min(options_.micro(), batch.rows - first);
+    const double share = static_cast<double>(rows) / static_cast<double>(batch.rows);
+    std::vector<RoutingRecord> routing;
+    const MicroResult micro = run_micro_batch(*model_, *objective_, device_, rows_of(first, rows), step_tokens, share, &routing);
+    result.loss += micro.loss;
+    result.auxiliary += micro.total - micro.loss;
+    add_routing(result.routing, routing, share);
+  }
+  result.gradient_norm = optimizer_->gradient_norm(pool());
+  if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
+    const std::string tensor = optimizer_->first_not_finite();
+    throw Error({.who = "train",
+                 .what = "step " + std::to_string(result.step) + ": " + (std::isfinite(result.loss) ? "gradient" : "loss") + " is not finite; first tensor with such a gradient: " +
+                         (tensor.empty() ? "none" : tensor) + "; batch: rows " + std::to_string(position) + " to " + std::to_string(position + options_.batch_rows - 1) + " of the stream",
+                 .hint = "lower the learning rate, lengthen the warm-up or clip harder; the last checkpoint is intact",
+                 .exit = Exit::failed});
+  }
+  const double factor = schedule_factor(options_.schedule, static_cast<double>(result.step), static_cast<double>(options_.steps));
+  result.rate = options_.optimizer.lr * factor;
+  optimizer_->step(pool(), factor, result.gradient_norm);
+  model_->after_step();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return result;
+}
+
+std::vector<DomainScore> Trainer::evaluate(const std::vector<ValidationSet>& sets) {
+  std::vector<DomainScore> scores;
+  const int64_t rows = std::max<int64_t>(1, options_.micro());
+  for (const ValidationSet& set : sets) {
+    DomainScore score;
+    for (int64_t first = 0; first < set.windows(); first += rows) {
+      const Batch batch = set.batch(first, rows);
+      Tape tape(device_, Tape::Mode::inference);
+      std::vector<RoutingRecord> routing;
+      Pass pass{.tape = tape, .ids_BT = id_tensor(tape, batch.inputs, batch.rows, batch.length, spec_.vocab), .routing = &routing};
+      const ops::HeadLoss head = objective_->loss(*model_, pass, {batch.rows, batch.length, batch.inputs, batch.targets}, 1.0);
+      for (int64_t i = 0; i < head.token_N.elements(); ++i) {
+        if (batch.target_bytes[static_cast<size_t>(i)] == 0) continue;
+        score.nats += head.token_N.dtype() == DType::f64 ? head.token_N.data<double>()[i] : static_cast<double>(head.token_N.data<float>()[i]);
+        score.bytes += batch.target_bytes[static_cast<size_t>(i)];
+      }
+      score.load_LE.resize(routing.size());
+      score.layers.resize(routing.size());
+      for (size_t l = 0; l < routing.size(); ++l) {
+        score.layers[l] = routing[l].layer;
+        score.load_LE[l].resize(routing[l].load_E.size());
+        for (size_t e = 0; e < routing[l].load_E.size(); ++e) score.load_LE[l][e] += routing[l].load_E[e];
+      }
+    }
+    scores.push_back(std::move(score));
+  }
+  return scores;
+}
+
+void Trainer::reschedule(int64_t steps, const ScheduleOptions& schedule) {
+  options_.steps = steps;
+  options_.schedule = schedule;
+}
+
+std::vector<TensorView> Trainer::tensors() const {
+  std::vector<TensorView> views;
+  const auto add = [&](const std::string& name, const Tensor& t) {
+    views.push_back({name, t.dtype(), std::vector<int64_t>(t.shape().dims().begin(), t.shape().dims().end()), std::span<const std::byte>(t.raw(), t.bytes())});
+  };
+  for (const Parameter& p : model_->parameters().all()) add(p.name, p.value);
+  for (const Optimizer::Moments& m : optimizer_->moments()) {
+    add("first_moment." + m.parameter->name, m.first);
+    add("second_moment." + m.parameter->name, m.second);
+  }
+  return views;
+}
+
+Json Trainer::state() const {
+  return {{"step", steps_done()}, {"stream_position", stream_.position()}, {"data", data_->hash}, {"tier", std::string(kernels::name_of(kernels::best_tier()))}};
+}
+
+void Trainer::restore(std::span<const TensorView> tensors, const Json& state) {
+  Config cfg(state, {.source = "checkpoint state"});
+  const auto step = cfg.take<int64_t>("step");
+  const auto position = cfg.take<int64_t>("stream_position");
+  const auto data = cfg.take<std::string>("data");
+  cfg.ignore("tier", "the caller compares it");
+  cfg.finish();
+  if (data != data_->hash)
+    throw Error({.who = "train", .what = "the checkpoint was made on other data or another tokenizer (" + data + ", now " + data_->hash + ")", .hint = "use the data it was made with, or another run.dir"});
+  std::map<std::string, const TensorView*> found;
+  for (const TensorView& t : tensors) found[t.name] = &t;
+  std::vector<std::string> problems;
+  const auto take = [&](const std::string& name, const Tensor& to) {
+    const auto it = found.find(name);
+    if (it == found.end()) {
+      problems.push_back(name + " is missing");
+      return;
+    }
+    copy_checked(*it->second, to, problems);
+    found.erase(it);
+  };
+  for (Parameter& p : model_->parameters().all()) take(p.name, p.value);
+  for (const Optimizer::Moments& m : optimizer_->moments()) {
+    take("first_moment." + m.parameter->name, m.first);
+    take("second_moment." + m.parameter->name, m.second);
+  }
+  for (const auto& [name, view] : found) problems.push_back(name + " is not part of this model");
+  if (!problems.empty()) throw Error({.who = "train", .what = "the checkpoint does not fit the model: " + join(problems, "; ")});
+  model_->parameters().zero_gradients();
+  model_->parameters().mark_changed();
+  optimizer_->set_steps(step);
+  stream_.seek(position);
+}
+
+}  // namespace gamut
