@@ -1,0 +1,62 @@
+#include "lab/machine.h"
+
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "kernels/cpu.h"
+
+namespace gamut {
+
+Json describe_machine(const ThreadPool& pool) {
+  utsname name{};
+  ::uname(&name);
+  double load[3] = {0, 0, 0};
+  [[maybe_unused]] const int n = ::getloadavg(load, 3);
+  return {{"cores", std::thread::hardware_concurrency()},
+          {"threads", pool.threads()},
+          {"threads_why", available_threads().reason},
+          {"tier", std::string(kernels::name_of(kernels::best_tier()))},
+          {"tier_why", kernels::tier_reason()},
+          {"cpu", kernels::cpu_model()},
+          {"os", std::string(name.sysname) + " " + name.release},
+          {"ram_bytes", static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE))},
+          {"loadavg", load[0]}};
+}
+
+LoadWatch::LoadWatch() : start_(sample()) {}
+
+LoadWatch::Sample LoadWatch::sample() {
+  Sample s;
+  std::ifstream file("/proc/stat");
+  std::string line;
+  std::getline(file, line);
+  std::istringstream fields(line);
+  std::string cpu;
+  double v[8] = {};
+  fields >> cpu;
+  for (double& x : v) fields >> x;  // user nice system idle iowait irq softirq steal, in ticks
+  const double tick = 1.0 / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  s.busy = (v[0] + v[1] + v[2] + v[5] + v[6]) * tick;
+  s.steal = v[7] * tick;
+  s.total = s.busy + s.steal + (v[3] + v[4]) * tick;
+  rusage use{};
+  ::getrusage(RUSAGE_SELF, &use);
+  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  s.own = seconds(use.ru_utime) + seconds(use.ru_stime);
+  return s;
+}
+
+LoadWatch::Use LoadWatch::since_start() const {
+  const Sample now = sample();
+  const double total = std::max(1e-9, now.total - start_.total);
+  return {std::clamp(((now.busy - start_.busy) - (now.own - start_.own)) / total, 0.0, 1.0), std::clamp((now.steal - start_.steal) / total, 0.0, 1.0)};
+}
+
+}  // namespace gamut

@@ -1,0 +1,251 @@
+#include "lab/race.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/io.h"
+#include "base/text.h"
+#include "checkpoints/checkpoint_store.h"
+
+namespace gamut {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr size_t kWarmSteps = 20;       // not timed: caches, packing, page faults
+constexpr size_t kLoadSamples = 60;     // columns of a load heatmap
+
+class Runner {
+ public:
+  Runner(const Entry& entry, std::shared_ptr<const Dataset> data, ThreadPool& pool, const RaceOptions& options)
+      : entry_(entry), trainer_(entry.model, entry.trainer, data, pool) {
+    for (const auto& shard : data->validation) {
+      curve_sets_.emplace_back(shard, *data->tokenizer, entry.trainer.length, options.curve_bytes);
+      final_sets_.emplace_back(shard, *data->tokenizer, entry.trainer.length, options.final_bytes);
+    }
+    const StepPlan plan = plan_step(entry.model, entry.trainer, pool);
+    out.id = entry.id;
+    out.arm = entry.arm;
+    out.seed = entry.trainer.seed;
+    out.domain_bpb.resize(data->domains.size());
+    out.flops_per_token = plan.cost.matmul_flops / static_cast<double>(entry.trainer.batch_tokens());
+    out.parameters = static_cast<double>(plan.parameters);
+    out.active_parameters = plan.active_parameters;
+    out.active_matrix = plan.active_matrix;
+    out.ram_predicted = static_cast<double>(plan.arena_bytes);
+  }
+
+  bool done() const { return !out.failed.empty() || (trainer_.steps_done() >= total_steps() && !out.cooled_bpb.empty()); }
+  int64_t total_steps() const { return entry_.trainer.steps + entry_.cool_steps; }
+  double share() const { return done() ? 1 : static_cast<double>(trainer_.steps_done()) / static_cast<double>(total_steps()); }
+
+  void run_block(int64_t steps) {
+    try {
+      for (int64_t i = 0; i < steps && !done() && !interrupted(); ++i) step();
+    } catch (const Error& error) {
+      if (error.problem().exit != Exit::failed) throw;
+      out.failed = error.what();
+    }
+  }
+
+  Trainer& trainer() { return trainer_; }
+  const Entry& entry() const { return entry_; }
+  void resume(std::span<const TensorView> tensors, const Json& state, Outcome outcome) {
+    out = std::move(outcome);
+    if (out.failed.empty()) trainer_.restore(tensors, state);
+    if (trainer_.steps_done() >= entry_.trainer.steps) cool();
+  }
+
+  Outcome out;
+
+ private:
+  Entry entry_;
+  Trainer trainer_;
+  std::vector<ValidationSet> curve_sets_, final_sets_;
+
+  void cool() { trainer_.reschedule(total_steps(), {.kind = "wsd", .warmup = 0, .floor = entry_.cool_floor, .decay = static_cast<double>(entry_.cool_steps) / static_cast<double>(total_steps())}); }
+
+  void step() {
+    const StepResult r = trainer_.step();
+    const bool trunk = r.step <= entry_.trainer.steps;
+    out.losses.push_back(r.loss);
+    if (trunk) {
+      out.step_seconds.push_back(r.seconds);
+      sample_load(r);
+      if (r.step == entry_.trainer.steps || std::binary_search(entry_.evaluate_at.begin(), entry_.evaluate_at.end(), r.step)) evaluate(r.step);
+      if (r.step == entry_.trainer.steps) cool();
+    }
+    if (r.step == total_steps()) finish();
+  }
+
+  void sample_load(const StepResult& r) {
+    if (r.routing.empty()) return;
+    if (out.loads.empty())
+      for (const RoutingRecord& record : r.routing) out.loads.push_back({.layer = record.layer});
+    const auto every = std::max<int64_t>(1, entry_.trainer.steps / static_cast<int64_t>(kLoadSamples));
+    if (r.step % every != 0) return;
+    for (size_t l = 0; l < r.routing.size(); ++l) {
+      const RoutingRecord& record = r.routing[l];
+      std::vector<double> share;
+      for (const int64_t n : record.load_E) share.push_back(static_cast<double>(n) / static_cast<double>(record.tokens * record.k));
+      out.loads[l].step.push_back(static_cast<double>(r.step));
+      out.loads[l].share.push_back(std::move(share));
+    }
+  }
+
+  void evaluate(int64_t step) {
+    const std::vector<DomainScore> scores = trainer_.evaluate(curve_sets_);
+    const double tokens = static_cast<double>(step * entry_.trainer.batch_tokens());
+    out.step.push_back(static_cast<double>(step));
+    out.tokens.push_back(tokens);
+    out.flops.push_back(tokens * out.flops_per_token);
+    out.bpb.push_back(bits_per_byte(scores));
+    for (size_t d = 0; d < scores.size(); ++d) out.domain_bpb[d].push_back(scores[d].bits_per_byte());
+  }
+
+  void finish() {
+    const std::vector<DomainScore> scores = trainer_.evaluate(final_sets_);
+    for (const DomainScore& s : scores) out.cooled_bpb.push_back(s.bits_per_byte());
+    out.cooled_bpb.push_back(bits_per_byte(scores));
+    for (size_t l = 0; l < out.loads.size(); ++l)
+      for (const DomainScore& s : scores) out.loads[l].by_domain.push_back(s.load_LE[l]);
+    const size_t warm = std::min(kWarmSteps, out.step_seconds.size() / 2);
+    out.median_step_seconds = median(std::vector<double>(out.step_seconds.begin() + static_cast<std::ptrdiff_t>(warm), out.step_seconds.end()));
+    for (const double s : out.step) out.seconds.push_back(s * out.median_step_seconds);
+    out.ram_measured = static_cast<double>(trainer_.resident_bytes());
+  }
+};
+
+void save(CheckpointStore& store, int64_t number, std::vector<Runner>& runners) {
+  std::vector<TensorView> tensors;
+  Json state = Json::object();
+  for (Runner& r : runners) {
+    state[r.out.id] = {{"trainer", r.trainer().state()}, {"outcome", r.out.to_json()}};
+    if (!r.out.failed.empty()) continue;
+    for (TensorView t : r.trainer().tensors()) {
+      t.name = r.out.id + "/" + t.name;
+      tensors.push_back(std::move(t));
+    }
+  }
+  store.save(number, tensors, state);
+}
+
+bool restore(CheckpointStore& store, std::vector<Runner>& runners) {
+  const auto checkpoint = store.latest_valid();
+  if (!checkpoint) return false;
+  for (Runner& r : runners) {
+    const Json& state = checkpoint->state.at(r.out.id);
+    std::vector<TensorView> mine;
+    const std::string prefix = r.out.id + "/";
+    for (const TensorView& t : checkpoint->tensors.tensors())
+      if (t.name.starts_with(prefix)) {
+        mine.push_back(t);
+        mine.back().name = t.name.substr(prefix.size());
+      }
+    r.resume(mine, state.at("trainer"), Outcome::from_json(state.at("outcome")));
+  }
+  return true;
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+std::vector<Outcome> run_race(const RaceOptions& options, const std::vector<Entry>& entries, std::shared_ptr<const Dataset> data, ThreadPool& pool,
+                              const std::function<void(double, const std::string&)>& progress) {
+  const fs::path finished = options.folder / "races" / (options.name + ".json");
+  std::vector<Outcome> outcomes;
+  if (fs::exists(finished)) {
+    for (const Json& j : read_json(finished)) outcomes.push_back(Outcome::from_json(j));
+    return outcomes;
+  }
+  make_folder(options.folder / "races");
+  std::vector<Runner> runners;
+  runners.reserve(entries.size());
+  for (const Entry& entry : entries) runners.emplace_back(entry, data, pool, options);
+  const fs::path scratch = options.folder / "races" / (options.name + ".checkpoints");
+  CheckpointStore store(scratch, 2);
+  restore(store, runners);
+
+  using Clock = std::chrono::steady_clock;
+  auto saved = Clock::now();
+  int64_t number = 0;
+  for (Runner& r : runners) number += r.trainer().steps_done();
+  const auto unfinished = [&] { return std::any_of(runners.begin(), runners.end(), [](const Runner& r) { return !r.done(); }); };
+  while (unfinished()) {
+    for (Runner& r : runners) {
+      if (r.done()) continue;
+      r.run_block(options.block_steps);
+      double share = 0;
+      for (const Runner& other : runners) share += other.share() / static_cast<double>(runners.size());
+      progress(share, r.out.id + (r.out.bpb.empty() ? "" : " · " + fmt::format("{:.3f} bits/byte", r.out.bpb.back())));
+    }
+    const bool stop = interrupted() != 0;
+    if (stop || std::chrono::duration<double>(Clock::now() - saved).count() > options.checkpoint_seconds) {
+      number = 0;
+      for (Runner& r : runners) number += r.trainer().steps_done();
+      save(store, number, runners);
+      saved = Clock::now();
+    }
+    if (stop)
+      throw Error({.who = "lab", .what = "interrupted; everything so far is saved", .hint = "the same command continues", .exit = static_cast<Exit>(128 + interrupted())});
+  }
+  Json all = Json::array();
+  for (Runner& r : runners) {
+    all.push_back(r.out.to_json());
+    outcomes.push_back(r.out);
+  }
+  write_file(finished, all.dump());
+  std::error_code ignored;
+  fs::remove_all(scratch, ignored);
+  return outcomes;
+}
+
+Json Outcome::to_json() const {
+  Json l = Json::array();
+  for (const Load& load : loads) l.push_back({{"layer", load.layer}, {"step", load.step}, {"share", load.share}, {"by_domain", load.by_domain}});
+  return {{"id", id}, {"arm", arm}, {"seed", seed}, {"step", step}, {"tokens", tokens}, {"flops", flops}, {"seconds", seconds}, {"bpb", bpb},
+          {"domain_bpb", domain_bpb}, {"losses", losses}, {"step_seconds", step_seconds}, {"cooled_bpb", cooled_bpb}, {"loads", l},
+          {"flops_per_token", flops_per_token}, {"parameters", parameters}, {"active_parameters", active_parameters}, {"active_matrix", active_matrix},
+          {"ram_predicted", ram_predicted}, {"ram_measured", ram_measured}, {"median_step_seconds", median_step_seconds}, {"failed", failed}};
+}
+
+Outcome Outcome::from_json(const Json& j) {
+  Outcome o;
+  const auto read = [&](const char* key, auto& to) { j.at(key).get_to(to); };
+  read("id", o.id);
+  read("arm", o.arm);
+  read("seed", o.seed);
+  read("step", o.step);
+  read("tokens", o.tokens);
+  read("flops", o.flops);
+  read("seconds", o.seconds);
+  read("bpb", o.bpb);
+  read("domain_bpb", o.domain_bpb);
+  read("losses", o.losses);
+  read("step_seconds", o.step_seconds);
+  read("cooled_bpb", o.cooled_bpb);
+  for (const Json& l : j.at("loads"))
+    o.loads.push_back({l.at("layer").get<int>(), l.at("step").get<std::vector<double>>(), l.at("share").get<std::vector<std::vector<double>>>(),
+                       l.at("by_domain").get<std::vector<std::vector<int64_t>>>()});
+  read("flops_per_token", o.flops_per_token);
+  read("parameters", o.parameters);
+  read("active_parameters", o.active_parameters);
+  read("active_matrix", o.active_matrix);
+  read("ram_predicted", o.ram_predicted);
+  read("ram_measured", o.ram_measured);
+  read("median_step_seconds", o.median_step_seconds);
+  read("failed", o.failed);
+  return o;
+}
+
+}  // namespace gamut

@@ -1,0 +1,66 @@
+// Several models trained side by side in alternating blocks of steps, so that whatever disturbs the machine disturbs all
+// alike; stopped at any moment, a race goes on from its last checkpoint and ends with the same numbers.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "training/trainer.h"
+
+namespace gamut {
+
+// One runner: an arm with a seed and its own settings.
+struct Entry {
+  std::string id;   // unique in the study: "moe-seed2"
+  std::string arm;
+  ModelSpec model;
+  TrainerOptions trainer;       // steps: the trunk, at the schedule given
+  int64_t cool_steps = 0;       // then this many steps in which the rate falls to `cool_floor`, by 1 − √progress
+  double cool_floor = 0.0;
+  std::vector<int64_t> evaluate_at;  // steps of the trunk; the last trunk step is always evaluated
+};
+
+// What one runner did. Plain data, kept as JSON.
+struct Outcome {
+  std::string id, arm;
+  uint64_t seed = 0;
+  std::vector<double> step, tokens, flops, seconds, bpb;   // at the evaluation points; seconds: median step time × steps
+  std::vector<std::vector<double>> domain_bpb;             // [domain][point]
+  std::vector<double> losses;                              // training loss of every step, mean nats a token
+  std::vector<double> step_seconds;                        // of every step of the trunk
+  std::vector<double> cooled_bpb;                          // after cooling down, whole validation sets: [domain], then all by bytes
+  struct Load {
+    int layer = 0;
+    std::vector<double> step;
+    std::vector<std::vector<double>> share;        // [sample][expert]
+    std::vector<std::vector<int64_t>> by_domain;   // [domain][expert], slots over the validation text at the end
+  };
+  std::vector<Load> loads;
+  double flops_per_token = 0;       // training, matrix products
+  double parameters = 0, active_parameters = 0, active_matrix = 0;
+  double ram_predicted = 0, ram_measured = 0;  // bytes of tensors
+  double median_step_seconds = 0;
+  std::string failed;               // why, when it did not finish
+  Json to_json() const;
+  static Outcome from_json(const Json& json);
+};
+
+struct RaceOptions {
+  std::filesystem::path folder;    // of the study; the race keeps its files below it
+  std::string name;                // unique in the study: "seed1"
+  int64_t curve_bytes = 1 << 16;   // validation text a domain at the points of the curve
+  int64_t final_bytes = 1 << 20;   // and after cooling down
+  double checkpoint_seconds = 20;
+  int64_t block_steps = 20;
+};
+
+// Runs all entries, or reads what an earlier call finished. `progress(done, note)`: share 0 … 1 of this race.
+// Interrupted: saves, then throws an Error with exit 130 or 143. A runner that diverges is reported as failed; the others go on.
+std::vector<Outcome> run_race(const RaceOptions& options, const std::vector<Entry>& entries, std::shared_ptr<const Dataset> data, ThreadPool& pool,
+                              const std::function<void(double, const std::string&)>& progress);
+
+double median(std::vector<double> values);  // 0 for none
+
+}  // namespace gamut
