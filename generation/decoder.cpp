@@ -1,0 +1,87 @@
+#include "generation/decoder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+
+namespace gamut {
+
+Decoder::Decoder(Model& model, const Device& device, int64_t rows, int64_t capacity) : model_(model), device_(device), rows_(rows) {
+  if (model.spec().objective != "causal")
+    throw Error({.who = "generate", .what = "a model trained for '" + model.spec().objective + "' does not write from left to right"});
+  Tape tape(device_, Tape::Mode::inference);
+  states_ = model.start(tape, rows, capacity);
+}
+
+size_t Decoder::state_bytes() const {
+  size_t bytes = 0;
+  for (const auto& state : states_) bytes += state->bytes();
+  return bytes;
+}
+
+std::vector<float> Decoder::take(std::span<const int32_t> ids, int64_t chunk) {
+  const int64_t n = static_cast<int64_t>(ids.size()) / rows_, vocab = model_.spec().vocab;
+  std::vector<float> result;
+  for (int64_t first = 0; first < n; first += chunk) {
+    const int64_t count = std::min(chunk, n - first);
+    std::vector<int32_t> part;
+    for (int64_t b = 0; b < rows_; ++b) part.insert(part.end(), ids.begin() + b * n + first, ids.begin() + b * n + first + count);
+    Tape tape(device_, Tape::Mode::inference);
+    Pass pass{.tape = tape, .ids_BT = id_tensor(tape, part, rows_, count, vocab), .offset = length_};
+    pass.states = &states_;
+    const Tensor hidden = model_.hidden(pass);
+    length_ += count;
+    if (first + count < n) continue;
+    const int64_t width = hidden.width();
+    const Tensor last = tape.empty({rows_, width}, hidden.dtype());
+    const size_t row = static_cast<size_t>(width) * size_of(hidden.dtype());
+    if (tape.runs())
+      for (int64_t b = 0; b < rows_; ++b) std::memcpy(last.raw() + static_cast<size_t>(b) * row, hidden.raw() + static_cast<size_t>((b + 1) * count - 1) * row, row);
+    const Tensor logits = model_.logits(pass, last);
+    if (!tape.runs()) continue;
+    if (logits.dtype() == DType::f64) result.assign(logits.data<double>(), logits.data<double>() + rows_ * vocab);
+    else result.assign(logits.data<float>(), logits.data<float>() + rows_ * vocab);
+  }
+  return result;
+}
+
+std::vector<std::vector<int32_t>> generate(Model& model, const Device& device, const std::vector<std::vector<int32_t>>& prompts, const GenerateOptions& options) {
+  options.sampling.check();
+  std::vector<std::vector<int32_t>> rows = prompts;
+  std::map<size_t, std::vector<size_t>> by_length;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].empty()) throw Error({.who = "generate", .what = "prompt " + std::to_string(i) + " is empty", .hint = "give at least one token"});
+    by_length[rows[i].size()].push_back(i);
+  }
+  const auto vocab = static_cast<size_t>(model.spec().vocab);
+  for (const auto& [length, members] : by_length) {
+    if (options.max_new_tokens < 1) break;
+    const auto count = static_cast<int64_t>(members.size());
+    Decoder decoder(model, device, count, static_cast<int64_t>(length) + options.max_new_tokens);
+    std::vector<int32_t> next;
+    for (const size_t i : members) next.insert(next.end(), rows[i].begin(), rows[i].end());
+    std::vector<bool> done(members.size());
+    for (int64_t step = 0; step < options.max_new_tokens && !interrupted(); ++step) {
+      const std::vector<float> logits = decoder.take(next, options.chunk);
+      next.assign(members.size(), 0);
+      for (size_t m = 0; m < members.size(); ++m) {
+        std::vector<int32_t>& row = rows[members[m]];
+        if (done[m]) {  // goes on unseen until all are done
+          next[m] = row.back();
+          continue;
+        }
+        next[m] = choose(std::span(logits).subspan(m * vocab, vocab), row, options.sampling, static_cast<int64_t>(row.size()));
+        row.push_back(next[m]);
+        done[m] = std::find(options.eos.begin(), options.eos.end(), next[m]) != options.eos.end();
+        if (options.on_token && !options.on_token(members[m], next[m])) done[m] = true;
+      }
+      if (std::all_of(done.begin(), done.end(), [](bool d) { return d; })) break;
+    }
+  }
+  return rows;
+}
+
+}  // namespace gamut

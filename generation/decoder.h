@@ -1,0 +1,43 @@
+// Autoregressive generation: the prompt in chunks, then one token at a time over the mixers' states.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "generation/sampling.h"
+#include "modules/model.h"
+
+namespace gamut {
+
+struct GenerateOptions {
+  int64_t max_new_tokens = 128;
+  std::vector<int32_t> eos;  // generation of a row ends with one of these, which is kept; empty: only the limit ends it
+  Sampling sampling;
+  int64_t chunk = 512;       // prompt tokens a row at a time
+  // Called with (row, token) as tokens appear; false ends that row.
+  std::function<bool(size_t, int32_t)> on_token;
+};
+
+// A batch of equally long rows on its way.
+class Decoder {
+ public:
+  Decoder(Model& model, const Device& device, int64_t rows, int64_t capacity);
+  // Takes `ids` [rows, n] after those taken before, in chunks; returns the logits after the last, [rows, V] f32.
+  std::vector<float> take(std::span<const int32_t> ids, int64_t chunk);
+  int64_t length() const { return length_; }  // positions taken
+  size_t state_bytes() const;
+
+ private:
+  Model& model_;
+  Device device_;
+  int64_t rows_, length_ = 0;
+  std::vector<std::unique_ptr<MixerState>> states_;
+};
+
+// Each row: its prompt and what follows. Prompts may differ in length; rows of equal length run together, with the same tokens as alone.
+// Error when a prompt is empty or holds an id outside the vocabulary.
+std::vector<std::vector<int32_t>> generate(Model& model, const Device& device, const std::vector<std::vector<int32_t>>& prompts,
+                                           const GenerateOptions& options);
+
+}  // namespace gamut
