@@ -7,7 +7,8 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
-#include "cli/commands.h"
+#include "base/text.h"
+#include "cli/command.h"
 
 namespace {
 
@@ -18,7 +19,11 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", GAMUT_VERSION);
   app.require_subcommand(1);
   int code = 0;
-  gamut::add_commands(app, code);
+  for (const gamut::Command& command : gamut::commands()) {
+    CLI::App* sub = app.add_subcommand(command.name, command.meaning);
+    sub->footer("Examples:\n  " + gamut::join(command.examples, "\n  "));
+    command.build(*sub, code);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {

@@ -1,0 +1,34 @@
+// Commands of `gamut`: each is one file in cli/commands/ and one row in cli/registry.cpp.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gamut {
+
+struct Command {
+  std::string name;
+  std::string meaning;   // one line
+  std::vector<std::string> examples;  // two or more that run as they stand
+  // Adds options to the subcommand and a callback, which prints the result on stdout and sets the exit code if it is not 0.
+  void (*build)(CLI::App& command, int& code);
+};
+const std::vector<Command>& commands();
+
+// What most commands take: one name, key=value settings, --json.
+struct NamedArguments {
+  std::string name;
+  std::vector<std::string> settings;
+  bool json = false;
+};
+std::shared_ptr<NamedArguments> take_named(CLI::App& command, const char* what, const char* help, bool required = true);
+
+void build_doctor(CLI::App& command, int& code);
+void build_explain(CLI::App& command, int& code);
+void build_inspect(CLI::App& command, int& code);
+void build_lab(CLI::App& command, int& code);
+void build_train(CLI::App& command, int& code);
+
+}  // namespace gamut
