@@ -30,7 +30,9 @@ namespace {
 
 // Long enough to bridge the serial gaps inside a training step, short enough not to burn an idle core.
 constexpr auto kSpin = std::chrono::microseconds(40);
-constexpr int kSlots = 8;
+constexpr int kSlots = 8, kMostThreads = 4096;
+
+std::atomic<int> g_threads{0};  // as set_threads said
 
 void relax() {
 #if defined(__SSE2__)
@@ -75,12 +77,19 @@ struct AlignedBuffer {
 
 }  // namespace
 
+void set_threads(int threads) {
+  if (threads < 1 || threads > kMostThreads)
+    throw Error({.who = "threads", .what = "must be a whole number from 1 to " + std::to_string(kMostThreads) + ", not " + std::to_string(threads), .hint = "leave --threads out to use all that are allowed"});
+  g_threads = threads;
+}
+
 ThreadLimit available_threads() {
+  if (g_threads > 0) return {g_threads, "--threads " + std::to_string(g_threads)};
   if (const char* text = std::getenv("GAMUT_THREADS")) {
     int n = 0;
     const auto [end, error] = std::from_chars(text, text + std::strlen(text), n);
-    if (error != std::errc{} || *end || n < 1 || n > 4096)
-      throw Error({.who = "threads", .what = "GAMUT_THREADS must be a whole number from 1 to 4096, not '" + std::string(text) + "'"});
+    if (error != std::errc{} || *end || n < 1 || n > kMostThreads)
+      throw Error({.who = "threads", .what = "GAMUT_THREADS must be a whole number from 1 to " + std::to_string(kMostThreads) + ", not '" + std::string(text) + "'"});
     return {n, "GAMUT_THREADS=" + std::to_string(n)};
   }
   cpu_set_t mask;

@@ -54,9 +54,10 @@ class ThreadPool {
 
 struct ThreadLimit {
   int threads;
-  std::string reason;  // "2 cores in the affinity mask", "cgroup quota of 1.5 cores", "GAMUT_THREADS=4"
+  std::string reason;  // "2 cores in the affinity mask", "cgroup quota of 1.5 cores", "GAMUT_THREADS=4", "--threads 4"
 };
-// GAMUT_THREADS if set (at least 1, or an Error), else the smaller of affinity and rounded-up cgroup quota.
+// What set_threads said, else GAMUT_THREADS (both from 1 to 4096, or an Error), else the smaller of affinity and rounded-up cgroup quota.
 ThreadLimit available_threads();
+void set_threads(int threads);
 
 }  // namespace gamut

@@ -25,10 +25,16 @@ struct NamedArguments {
 };
 std::shared_ptr<NamedArguments> take_named(CLI::App& command, const char* what, const char* help, bool required = true);
 
+// Options of the same name mean the same everywhere.
+void add_json(CLI::App& command, bool& json);
+void add_dtype(CLI::App& command, std::string& dtype);  // type of activations: f32, bf16, f64; empty: as the model says
+
 void build_doctor(CLI::App& command, int& code);
 void build_explain(CLI::App& command, int& code);
+void build_generate(CLI::App& command, int& code);
 void build_inspect(CLI::App& command, int& code);
 void build_lab(CLI::App& command, int& code);
+void build_score(CLI::App& command, int& code);
 void build_train(CLI::App& command, int& code);
 
 }  // namespace gamut

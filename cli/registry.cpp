@@ -1,3 +1,5 @@
+#include <CLI/CLI.hpp>
+
 #include "cli/command.h"
 
 namespace gamut {
@@ -10,6 +12,13 @@ const std::vector<Command>& commands() {
       {"train", "Train a model as a recipe says; a stopped run goes on by itself.",
        {"gamut train recipes/tiny-dense.toml run.dir=runs/a", "gamut train recipes/tiny-moe.toml run.dir=runs/b optimizer.lr=2e-3"},
        build_train},
+      {"generate", "Let a model go on from a text.",
+       {"gamut generate runs/a/model --prompt \"It is a truth\"", "gamut generate runs/a/model --prompt \"It is a truth\" --greedy --max-new-tokens 40 --json"},
+       build_generate},
+      {"score", "Logits, loss and gradients of a model on given tokens, for comparing with any other implementation.",
+       {"gamut score runs/a/model --tokens tokens.json --logits logits.safetensors --dtype f32",
+        "gamut score runs/a/model --tokens tokens.json --logits logits.safetensors --loss causal --grads grads.safetensors --json"},
+       build_score},
       {"inspect", "Parameters, FLOPs and memory of a recipe.",
        {"gamut inspect recipes/tiny-moe.toml", "gamut inspect recipes/tiny-dense.toml model.layers=8 --json"},
        build_inspect},
@@ -27,8 +36,14 @@ std::shared_ptr<NamedArguments> take_named(CLI::App& command, const char* what, 
   auto a = std::make_shared<NamedArguments>();
   command.add_option(what, a->name, help)->required(required);
   command.add_option("settings", a->settings, "key=value …");
-  command.add_flag("--json", a->json, "machine-readable result on stdout");
+  add_json(command, a->json);
   return a;
+}
+
+void add_json(CLI::App& command, bool& json) { command.add_flag("--json", json, "machine-readable result on stdout"); }
+
+void add_dtype(CLI::App& command, std::string& dtype) {
+  command.add_option("--dtype", dtype, "type of activations: f32, bf16 or f64; default: as the model says")->check(CLI::IsMember({"f32", "bf16", "f64"}));
 }
 
 }  // namespace gamut

@@ -31,7 +31,7 @@ void doctor(bool json) {
 
 void build_doctor(CLI::App& command, int&) {
   auto json = std::make_shared<bool>(false);
-  command.add_flag("--json", *json, "machine-readable result on stdout");
+  add_json(command, *json);
   command.callback([json] { doctor(*json); });
 }
 

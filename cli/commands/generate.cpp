@@ -1,0 +1,95 @@
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/command.h"
+#include "data/tokenizers/tokenizer.h"
+#include "generation/decoder.h"
+#include "generation/score.h"
+#include "generation/text_stream.h"
+
+namespace gamut {
+namespace {
+
+struct Arguments {
+  std::string model, prompt, tokens, dtype;
+  GenerateOptions options;
+  bool prompt_given = false, greedy = false, ignore_eos = false, json = false;
+};
+
+// The rows of a token file without their padding.
+std::vector<std::vector<int32_t>> read_prompts(const std::string& file) {
+  const ScoreInput in = read_score_input(read_json(file), file);
+  std::vector<std::vector<int32_t>> rows(static_cast<size_t>(in.rows));
+  for (size_t i = 0; i < in.ids.size(); ++i)
+    if (in.mask[i]) rows[i / static_cast<size_t>(in.length)].push_back(in.ids[i]);
+  return rows;
+}
+
+void run(Arguments a) {
+  if (a.prompt_given != a.tokens.empty()) throw Error({.who = "generate", .what = "needs either --prompt or --tokens", .hint = "for example --prompt \"Once upon a time\""});
+  if (a.greedy) a.options.sampling.temperature = 0;
+  a.options.sampling.check();
+  std::vector<std::vector<int32_t>> prompts;
+  if (!a.tokens.empty()) prompts = read_prompts(a.tokens);
+  ThreadPool pool;
+  const Device device = Device::real(pool);
+  LoadedModel loaded = load_model(a.model, device, {.dtype = a.dtype});
+  if (!a.ignore_eos) a.options.eos = loaded.config.eos;
+
+  if (!a.tokens.empty()) {
+    const auto rows = generate(loaded.model, device, prompts, a.options);
+    if (a.json) {
+      std::cout << Json({{"output_ids", rows}}).dump() << '\n';
+    } else {
+      for (const auto& row : rows) std::cout << fmt::format("{}\n", fmt::join(row, " "));
+    }
+    return;
+  }
+  const auto tokenizer = Tokenizer::load(a.model);
+  if (tokenizer->vocab_size() > loaded.model.spec().vocab)
+    throw Error({.who = "generate", .what = fmt::format("the tokenizer has {} tokens, the model {}", tokenizer->vocab_size(), loaded.model.spec().vocab), .where = a.model, .hint = "is this the tokenizer the model was trained with?"});
+  prompts = {tokenizer->encode(a.prompt)};
+  const size_t given = prompts[0].size();
+  TextStream stream(*tokenizer);
+  std::string text;
+  if (!a.json) std::cout << a.prompt << std::flush;
+  a.options.on_token = [&](size_t, int32_t id) {
+    const std::string more = stream.push(id);
+    text += more;
+    if (!a.json) std::cout << more << std::flush;
+    return true;
+  };
+  const auto rows = generate(loaded.model, device, prompts, a.options);
+  const std::string rest = stream.finish();
+  text += rest;
+  if (a.json) std::cout << Json({{"prompt", a.prompt}, {"text", text}, {"output_ids", rows}, {"prompt_tokens", given}, {"new_tokens", rows[0].size() - given}}).dump() << '\n';
+  else std::cout << rest << '\n';
+}
+
+}  // namespace
+
+void build_generate(CLI::App& command, int&) {
+  auto a = std::make_shared<Arguments>();
+  Sampling& s = a->options.sampling;
+  command.add_option("model", a->model, "model folder")->required();
+  const auto* prompt = command.add_option("--prompt", a->prompt, "text to go on from");
+  command.add_option("--tokens", a->tokens, "JSON file instead of a text: {\"input_ids\": [[…], …]}; prints ids, the prompt's included");
+  command.add_option("--max-new-tokens", a->options.max_new_tokens, "at most so many")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  command.add_flag("--greedy", a->greedy, "always the likeliest token (as --temperature 0)");
+  command.add_option("--temperature", s.temperature, "below 1 sharper, above 1 flatter")->capture_default_str();
+  command.add_option("--top-k", s.top_k, "only the k likeliest tokens; 0: all")->capture_default_str();
+  command.add_option("--top-p", s.top_p, "only the fewest tokens that reach this probability together")->capture_default_str();
+  command.add_option("--min-p", s.min_p, "only tokens with at least this share of the highest probability")->capture_default_str();
+  command.add_option("--repetition-penalty", s.repetition_penalty, "above 1: tokens seen before become less likely")->capture_default_str();
+  command.add_option("--seed", s.seed, "same seed, same text")->capture_default_str();
+  command.add_flag("--ignore-eos", a->ignore_eos, "go on after an end-of-text token");
+  add_dtype(command, a->dtype);
+  add_json(command, a->json);
+  command.callback([a, prompt] {
+    a->prompt_given = prompt->count() > 0;
+    run(*a);
+  });
+}
+
+}  // namespace gamut

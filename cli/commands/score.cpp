@@ -1,0 +1,52 @@
+#include "generation/score.h"
+
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/command.h"
+
+namespace gamut {
+namespace {
+
+struct Arguments {
+  std::string model, tokens, logits, grads, dtype;
+  ScoreOptions options;
+  bool json = false;
+};
+
+void run(const Arguments& a) {
+  if (!a.grads.empty() && a.options.loss.empty()) throw Error({.who = "score", .what = "--grads needs a loss to differentiate", .hint = "add --loss causal"});
+  const ScoreInput input = read_score_input(read_json(a.tokens), a.tokens);
+  ThreadPool pool;
+  const Device device = Device::real(pool);
+  LoadedModel loaded = load_model(a.model, device, {.dtype = a.dtype});
+  ScoreOptions options = a.options;
+  options.gradients = !a.grads.empty();
+  const Scores scores = score(loaded.model, device, input, options);
+  write_scores(scores, a.logits);
+  if (options.gradients) write_gradients(loaded, a.grads);
+  Json result = {{"logits", a.logits}};
+  if (scores.loss) result["loss"] = *scores.loss;
+  if (options.gradients) result["grads"] = a.grads;
+  if (a.json) std::cout << result.dump() << '\n';
+  else std::cout << (scores.loss ? fmt::format("loss {:.6f}\n", *scores.loss) : "") << a.logits << '\n' << (options.gradients ? a.grads + "\n" : "");
+}
+
+}  // namespace
+
+void build_score(CLI::App& command, int&) {
+  auto a = std::make_shared<Arguments>();
+  command.add_option("model", a->model, "model folder")->required();
+  command.add_option("--tokens", a->tokens, "JSON file: {\"input_ids\": [[…], …], \"attention_mask\"?, \"labels\"?}")->required();
+  command.add_option("--logits", a->logits, "safetensors file to write: logits f32 [batch, length, vocabulary], and what else is asked for")->required();
+  command.add_option("--loss", a->options.loss, "also the loss of this objective, for example causal");
+  command.add_option("--grads", a->grads, "safetensors file to write: the gradient of the loss for every parameter");
+  command.add_flag("--hidden-states", a->options.hidden_states, "also hidden_states.N: the embedding, then after each layer");
+  command.add_flag("--router-logits", a->options.router_logits, "also router_logits.N of each routing layer");
+  add_dtype(command, a->dtype);
+  add_json(command, a->json);
+  command.callback([a] { run(*a); });
+}
+
+}  // namespace gamut
