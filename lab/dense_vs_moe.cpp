@@ -1,7 +1,5 @@
 // Dense or mixture of experts? Twins, a null twin, controls; loss against tokens, FLOPs, seconds and memory.
 //
-// The regime decides the answer: below some 15 to 20 tokens for each active matrix parameter no capacity is missing and a
-// mixture loses. So the budget shrinks the model before it shrinks the tokens, and every run sees at least 25 of them.
 // Curves are measured on a trunk of constant learning rate, where equal losses lie in the same phase of the
 // schedule; a short cool-down then gives each run's final number.
 #include <algorithm>
@@ -16,9 +14,9 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "kernels/cpu.h"
-#include "kernels/peak.h"
 #include "lab/lab.h"
 #include "lab/machine.h"
+#include "lab/plan.h"
 #include "lab/provenance.h"
 #include "lab/race.h"
 #include "lab/report/comparison.h"
@@ -33,31 +31,7 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr double kTokensPerWeight = 26;
-constexpr int64_t kNullSteps = 220;
-constexpr double kCoolShare = 0.15;  // steps of the cool-down, as a share of the trunk
 constexpr uint64_t kTuningSeed = 1000003;
-
-struct Tier {
-  const char* name;
-  double minutes;
-  int seeds;
-  int64_t vocab, length, batch_tokens;
-  std::vector<TwinShape> ladder;  // smallest first
-  bool tune;                      // learning-rate grid for each arm
-  double tune_share;              // tokens of a grid run, as a share of a trunk
-  bool total_arm;
-  int points;
-  int64_t curve_bytes, final_bytes;
-};
-
-std::vector<Tier> tiers() {
-  return {
-      {"smoke", 2, 2, 512, 64, 2048, {{24, 2, 2, 96}, {32, 2, 2, 128}, {40, 2, 2, 160}, {48, 2, 3, 192}, {64, 2, 4, 256}}, false, 0, false, 24, 24 << 10, 96 << 10},
-      {"quick", 15, 3, 1024, 128, 4096, {{32, 2, 2, 128}, {48, 2, 3, 128}, {48, 3, 3, 128}, {64, 3, 4, 176}, {80, 3, 5, 224}, {96, 3, 6, 256}, {128, 4, 4, 352}, {160, 4, 5, 448}}, true, 0.2, false, 40, 48 << 10, 256 << 10},
-      {"full", 120, 5, 2048, 128, 8192, {{48, 3, 3, 128}, {64, 3, 4, 176}, {96, 3, 6, 256}, {128, 4, 4, 352}, {160, 5, 5, 448}, {192, 6, 6, 512}, {256, 6, 8, 672}}, true, 0.2, true, 48, 96 << 10, 1 << 20},
-  };
-}
 
 struct Settings {
   Tier tier;
@@ -90,152 +64,64 @@ Settings read_settings(Config& cfg) {
   return s;
 }
 
-// The shape and length of all runs, fitted to the machine once and kept.
-struct Plan {
-  TwinShape shape;
-  int64_t steps = 0, cool = 0, tune_steps = 0;
-  double rate = 0;             // where the grid starts, or the rate of all arms without one
-  double tokens_per_weight = 0;
-  double dense_seconds = 0, moe_seconds = 0;  // of a step, as calibrated
-  double expected_seconds = 0;
-  double peak_flops = 0;
-  std::string started;
-};
-
-Json to_json(const Plan& p) {
-  const TwinShape& s = p.shape;
-  return {{"width", s.width}, {"layers", s.layers}, {"heads", s.heads}, {"hidden", s.hidden}, {"vocab", s.vocab}, {"length", s.length}, {"experts", s.experts}, {"top_k", s.top_k},
-          {"steps", p.steps}, {"cool", p.cool}, {"tune_steps", p.tune_steps}, {"rate", p.rate}, {"tokens_per_weight", p.tokens_per_weight}, {"dense_seconds", p.dense_seconds},
-          {"moe_seconds", p.moe_seconds}, {"expected_seconds", p.expected_seconds}, {"peak_flops", p.peak_flops}, {"started", p.started}};
-}
-
-Plan plan_from_json(const Json& json, const std::string& source) {
-  Config c(json, {.source = source});
-  Plan p;
-  for (const auto& [key, to] : std::initializer_list<std::pair<const char*, int64_t*>>{
-           {"width", &p.shape.width}, {"layers", &p.shape.layers}, {"heads", &p.shape.heads}, {"hidden", &p.shape.hidden}, {"vocab", &p.shape.vocab}, {"length", &p.shape.length},
-           {"experts", &p.shape.experts}, {"top_k", &p.shape.top_k}, {"steps", &p.steps}, {"cool", &p.cool}, {"tune_steps", &p.tune_steps}})
-    *to = c.take<int64_t>(key);
-  for (const auto& [key, to] : std::initializer_list<std::pair<const char*, double*>>{
-           {"rate", &p.rate}, {"tokens_per_weight", &p.tokens_per_weight}, {"dense_seconds", &p.dense_seconds}, {"moe_seconds", &p.moe_seconds}, {"expected_seconds", &p.expected_seconds}, {"peak_flops", &p.peak_flops}})
-    *to = c.take<double>(key);
-  p.started = c.take<std::string>("started");
-  c.finish();
-  return p;
-}
-
-TrainerOptions trainer_options(const Settings& s, const Plan& p, uint64_t seed, double rate, int64_t steps) {
-  TrainerOptions o;
-  o.seed = seed;
-  o.length = s.tier.length;
-  o.batch_rows = s.tier.batch_tokens / s.tier.length;
-  o.steps = steps;
-  o.optimizer.lr = rate;
-  // Warm-up in steps is the same for every run, however short.
-  o.schedule = {.kind = "constant", .warmup = std::min(0.2, 0.03 * static_cast<double>(p.steps) / static_cast<double>(steps))};
-  return o;
-}
-
-// Wider models want smaller rates; the grid around it has the last word.
-double first_rate(const TwinShape& s) { return 6e-3 * std::sqrt(64.0 / static_cast<double>(s.width)); }
-
-double time_step(const ModelSpec& spec, const TrainerOptions& options, const std::shared_ptr<const Dataset>& data, ThreadPool& pool) {
-  Trainer trainer(spec, options, data, pool);
-  std::vector<double> seconds;
-  const auto until = Clock::now() + std::chrono::milliseconds(300);
-  while (seconds.size() < 4 || (Clock::now() < until && seconds.size() < 12)) seconds.push_back(trainer.step().seconds);
-  return median(std::vector<double>(seconds.begin() + 2, seconds.end()));
-}
-
-// Run equivalents of a study, in trunks of the dense and of the mixture arm.
-struct Work {
-  double dense, moe;
-};
-Work work_of(const Settings& s) {
-  const double cooled = 1 + kCoolShare;
-  Work w{s.tier.seeds * cooled, (s.tier.seeds + 2) * cooled};  // two controls, one seed each
-  if (s.tier.tune) {
-    w.dense += 4 * s.tier.tune_share;  // three rates, and one more when the best is at an edge
-    w.moe += 4 * s.tier.tune_share;
-  }
-  return w;
-}
-
-Plan make_plan(const Settings& s, const std::shared_ptr<const Dataset>& data, ThreadPool& pool, double seconds_left) {
-  Plan best;
-  const Work work = work_of(s);
-  const double peak = kernels::measure_peak_flops(pool, DType::bf16);
-  for (TwinShape shape : s.tier.ladder) {
-    shape.vocab = data->tokenizer->vocab_size();
-    shape.length = s.tier.length;
-    Plan p{.shape = shape};
-    p.rate = first_rate(shape);
-    const TrainerOptions o = trainer_options(s, {.steps = 1000}, s.seed, p.rate, 1000);
-    const StepPlan dense = plan_step(dense_twin(shape), o, pool);
-    p.steps = static_cast<int64_t>(std::ceil(kTokensPerWeight * dense.active_matrix / static_cast<double>(s.tier.batch_tokens)));
-    p.cool = std::max<int64_t>(4, static_cast<int64_t>(kCoolShare * static_cast<double>(p.steps)));
-    p.tune_steps = s.tier.tune ? std::max<int64_t>(20, static_cast<int64_t>(s.tier.tune_share * static_cast<double>(p.steps))) : 0;
-    p.dense_seconds = time_step(dense_twin(shape), o, data, pool);
-    p.moe_seconds = time_step(moe_twin(shape), o, data, pool);
-    // Evaluations cost a fifth on top at these sizes; the null twin a fixed number of steps.
-    p.expected_seconds = 1.2 * static_cast<double>(p.steps) * (work.dense * p.dense_seconds + work.moe * p.moe_seconds) + static_cast<double>(kNullSteps) * 2.2 * p.dense_seconds;
-    p.tokens_per_weight = static_cast<double>(p.steps * s.tier.batch_tokens) / dense.active_matrix;
-    p.peak_flops = peak;
-    log::info("  width {:4} layers {} hidden {:4}: {:>6} weights a token, dense {:.1f} ms, mixture {:.1f} ms a step, {} for everything", shape.width, shape.layers, shape.hidden,
-              human_count(dense.active_matrix), 1e3 * p.dense_seconds, 1e3 * p.moe_seconds, human_seconds(p.expected_seconds));
-    if (best.steps == 0 || p.expected_seconds <= seconds_left) best = p;
-    if (p.expected_seconds > seconds_left) break;
-  }
-  best.started = utc_now();
-  return best;
-}
-
-Json arm_json(const std::string& id, const Json& name, const Json& short_name, const std::string& role, int slot, const std::vector<Outcome>& runs, const std::vector<std::string>& domains, double peak) {
+// One arm of the study. step_seconds: of a training step, by run id.
+Json arm_json(const std::string& id, const Json& name, const Json& short_name, const std::string& role, int slot, const std::vector<Outcome>& runs, const std::map<std::string, double>& step_seconds,
+              const std::vector<std::string>& domains, double peak) {
   Json arm = {{"id", id}, {"name", name}, {"short", short_name}, {"role", role}, {"slot", slot}, {"curves", Json::array()}};
-  double seconds = 0, ram = 0, n = 0, step_tokens = 0, step_seconds = 0;
+  double seconds = 0, ram = 0, n = 0, speed = 0;
   for (const Outcome& o : runs) {
     if (o.arm != id || !o.failed.empty()) continue;
-    Json bpb = {{"all", o.bpb}};
-    for (size_t d = 0; d < domains.size(); ++d) bpb[domains[d]] = o.domain_bpb[d];
-    std::vector<double> gb_seconds;
-    for (const double t : o.seconds) gb_seconds.push_back(t * o.ram_measured / 1e9);
-    arm["curves"].push_back({{"seed", o.seed}, {"tokens", o.tokens}, {"flops", o.flops}, {"seconds", o.seconds}, {"gb_seconds", gb_seconds}, {"bpb", bpb}});
+    const double step = step_seconds.at(o.id);
+    Json bpb = {{"all", o.bpb}}, last = {{"all", o.cooled_bpb.back()}};
+    for (size_t d = 0; d < domains.size(); ++d) {
+      bpb[domains[d]] = o.domain_bpb[d];
+      last[domains[d]] = o.cooled_bpb[d];
+    }
+    std::vector<double> time, gb_seconds;
+    for (const double s : o.step) time.push_back(s * step);
+    for (const double t : time) gb_seconds.push_back(t * o.ram_measured / 1e9);
+    arm["curves"].push_back({{"seed", o.seed}, {"tokens", o.tokens}, {"flops", o.flops}, {"seconds", time}, {"gb_seconds", gb_seconds}, {"bpb", bpb}, {"final", last}});
     arm["params_total"] = o.parameters;
     arm["params_active"] = o.active_parameters;
     arm["flops_per_token"] = o.flops_per_token;
     arm["ram_predicted"] = o.ram_predicted;
     arm["tokens"] = o.tokens.back();
     arm["flops"] = o.flops.back();
-    seconds += o.seconds.back();
+    seconds += time.back();
     ram += o.ram_measured;
-    step_tokens = o.tokens.back() / o.step.back();
-    step_seconds += o.median_step_seconds;
+    speed += o.tokens.back() / time.back();
     ++n;
   }
   if (n > 0) {
     arm["seconds"] = seconds / n;
     arm["ram_measured"] = ram / n;
-    arm["tokens_per_second"] = step_tokens / (step_seconds / n);
-    arm["mfu"] = arm["flops_per_token"].get<double>() * arm["tokens_per_second"].get<double>() / peak;
+    arm["tokens_per_second"] = speed / n;
+    arm["mfu"] = arm["flops_per_token"].get<double>() * speed / n / peak;
   }
   return arm;
+}
+
+// Seconds of a step of every run. The baseline's is one number, the median over all blocks of all seeds; the others follow from
+// how they did beside it, block for block. A machine that was faster in one hour than in the next then disturbs no comparison.
+std::map<std::string, double> step_seconds(const std::vector<Outcome>& runs, const std::string& baseline) {
+  std::vector<double> blocks;
+  for (const Outcome& o : runs)
+    if (o.arm == baseline)
+      for (const double s : block_seconds(o)) blocks.push_back(s);
+  const double unit = median(blocks);
+  std::map<std::string, double> seconds;
+  for (const Outcome& o : runs) {
+    double ratio = 0;
+    for (const Outcome& other : runs)
+      if (other.arm == baseline && other.seed == o.seed) ratio = o.arm == baseline ? 1 : step_time_ratio(o, other);
+    seconds[o.id] = ratio > 0 && unit > 0 ? ratio * unit : median(block_seconds(o));
+  }
+  return seconds;
 }
 
 Json difference_json(const Interval& i) {
   const auto number = [](double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); };
   return {{"estimate", number(i.estimate)}, {"low", number(i.low)}, {"high", number(i.high)}, {"resolved", i.resolved(0)}, {"n", i.n}};
-}
-
-// Final numbers after the cool-down, one a seed both arms finished. index: a domain, or past them all bytes.
-std::pair<std::vector<double>, std::vector<double>> cooled_pairs(const std::vector<Outcome>& runs, const std::string& a, const std::string& b, size_t index) {
-  std::pair<std::vector<double>, std::vector<double>> pairs;
-  for (const Outcome& x : runs)
-    for (const Outcome& y : runs)
-      if (x.arm == a && y.arm == b && x.seed == y.seed && x.failed.empty() && y.failed.empty()) {
-        pairs.first.push_back(x.cooled_bpb[index]);
-        pairs.second.push_back(y.cooled_bpb[index]);
-      }
-  return pairs;
 }
 
 Json text(const char* en, const char* zh) { return {{"en", en}, {"zh", zh}}; }
@@ -253,13 +139,12 @@ class Study {
       const Json stored = read_json(plan_path);
       if (!stored.contains("chosen") || !stored.contains("plan") || stored["chosen"] != s_.chosen || stored["data_hash"] != data_->hash)
         throw Error({.who = "lab", .what = "the folder holds another study", .where = s_.out.string(), .hint = "choose another out=FOLDER, or delete this one"});
-      plan_ = plan_from_json(stored["plan"], plan_path.string());
+      plan_ = Plan::from_json(stored["plan"], plan_path.string());
       log::info("continuing the study in {}", s_.out.string());
     } else {
       log::info("calibrating on {} threads, tier {}", context_.pool.threads(), kernels::name_of(kernels::best_tier()));
-      // A tenth of the budget stays in reserve for a neighbour on the machine.
-      plan_ = make_plan(s_, data_, context_.pool, 60 * s_.minutes * 0.9 - seconds() - 5);
-      write_file(plan_path, Json({{"chosen", s_.chosen}, {"data_hash", data_->hash}, {"plan", gamut::to_json(plan_)}}).dump(1));
+      plan_ = make_plan(s_.tier, data_, context_.pool, s_.seed, 60 * s_.minutes - seconds());
+      write_file(plan_path, Json({{"chosen", s_.chosen}, {"data_hash", data_->hash}, {"plan", plan_.to_json()}}).dump(1));
     }
     announce();
     null_twin();
@@ -280,7 +165,8 @@ class Study {
   std::shared_ptr<const Dataset> data_;
   Plan plan_;
   Clock::time_point started_ = Clock::now();
-  LoadWatch load_;
+  CpuUse use_;                // of the machine during all races
+  double race_seconds_ = 0, race_seconds_now_ = 0;  // all races, and those of this process
   Progress progress_{"dense-vs-moe", 1.0};
   double work_done_ = 0;  // share of the whole study
   std::vector<Outcome> runs_, controls_;
@@ -299,7 +185,7 @@ class Study {
   RaceOptions race(const std::string& name) const { return {.folder = s_.out, .name = name, .curve_bytes = s_.tier.curve_bytes, .final_bytes = s_.tier.final_bytes}; }
 
   Entry entry(const std::string& arm, const std::string& suffix, const ModelSpec& model, uint64_t seed, double rate, int64_t steps, int64_t cool, int64_t points) const {
-    Entry e{.id = arm + "-" + suffix, .arm = arm, .model = model, .trainer = trainer_options(s_, plan_, seed, rate, steps), .cool_steps = cool};
+    Entry e{.id = arm + "-" + suffix, .arm = arm, .model = model, .trainer = trainer_options(s_.tier, plan_, seed, rate, steps), .cool_steps = cool};
     for (const int64_t step : log_spaced_steps(steps, points + 8))
       if (step >= std::min<int64_t>(10, steps)) e.evaluate_at.push_back(step);
     return e;
@@ -310,9 +196,13 @@ class Study {
     double cost = 0;
     for (const Entry& e : entries) cost += static_cast<double>(e.trainer.steps + e.cool_steps) * 1.2 * (e.arm == "dense" || e.arm == "null" ? plan_.dense_seconds : plan_.moe_seconds);
     const double share = cost / std::max(plan_.expected_seconds, cost);
-    auto outcomes = run_race(race(name), entries, data_, context_.pool, [&](double done, const std::string& note) { progress_.update(std::min(0.999, work_done_ + share * done), note); });
+    const double before = seconds();
+    RaceResult result = run_race(race(name), entries, data_, context_.pool, [&](double done, const std::string& note) { progress_.update(std::min(0.999, work_done_ + share * done), note); });
     work_done_ += share;
-    return outcomes;
+    race_seconds_ += result.seconds;
+    race_seconds_now_ += seconds() - before;
+    use_ += result.use;
+    return std::move(result.outcomes);
   }
 
   void null_twin() {
@@ -399,7 +289,7 @@ Json Study::report() {
   study["question"] = text(fmt::format("At equal compute a token: one feed-forward layer of {} units, or {} experts of {} units of which {} are used?", p.hidden, p.experts, expert_hidden(p), p.top_k),
                            fmt::format("每个词元计算量相同：一个 {} 单元的前馈层，还是 {} 个各 {} 单元、每次用 {} 个的专家？", p.hidden, p.experts, expert_hidden(p), p.top_k));
   for (int r = 0; r < s_.tier.seeds; ++r) study["seeds"].push_back(s_.seed + static_cast<uint64_t>(r));
-  study["elapsed"] = seconds();
+  study["elapsed"] = race_seconds_ + seconds() - race_seconds_now_;  // earlier parts of an interrupted study included
   study["machine"] = describe_machine(context_.pool);
   study["machine"]["peak_flops"] = plan_.peak_flops;
   const std::string tokens = human_count(static_cast<double>(plan_.steps * s_.tier.batch_tokens));
@@ -408,25 +298,16 @@ Json Study::report() {
   study["domains"] = Json::array();
   for (const std::string& d : domains) study["domains"].push_back({{"id", d}, {"name", domain_name(d)}});
 
-  study["arms"] = Json::array({arm_json("dense", text("dense", "稠密"), text("dense", "稠密"), "baseline", 0, runs_, domains, plan_.peak_flops),
-                               arm_json("moe", text(moe_name, moe_zh), text("MoE", "混合专家"), "treatment", 1, runs_, domains, plan_.peak_flops)});
-  if (s_.tier.total_arm) study["arms"].push_back(arm_json("total", text("dense, equal total size", "稠密，总参数相同"), text("dense, total", "稠密（总）"), "total", 2, runs_, domains, plan_.peak_flops));
+  const std::map<std::string, double> time = step_seconds(runs_, "dense");
+  study["arms"] = Json::array({arm_json("dense", text("dense", "稠密"), text("dense", "稠密"), "baseline", 0, runs_, time, domains, plan_.peak_flops),
+                               arm_json("moe", text(moe_name, moe_zh), text("MoE", "混合专家"), "treatment", 1, runs_, time, domains, plan_.peak_flops)});
+  if (s_.tier.total_arm) study["arms"].push_back(arm_json("total", text("dense, equal total size", "稠密，总参数相同"), text("dense, total", "稠密（总）"), "total", 2, runs_, time, domains, plan_.peak_flops));
   study["failed"] = Json::array();
   for (const auto* list : {&runs_, &controls_})
     for (const Outcome& o : *list)
       if (!o.failed.empty()) study["failed"].push_back({{"arm", o.arm}, {"seed", o.seed}, {"reason", o.failed}});
 
   study["comparison"] = compare_arms(study);
-  if (study["comparison"].is_object()) {
-    Json rows = Json::array();
-    for (size_t d = 0; d <= domains.size(); ++d) {
-      const auto [a, b] = cooled_pairs(runs_, "dense", "moe", d);
-      if (a.empty()) continue;
-      rows.push_back({{"id", d < domains.size() ? domains[d] : "all"}, {"baseline", mean(a)}, {"treatment", mean(b)}, {"difference", difference_json(paired_difference(b, a))}});
-    }
-    study["comparison"]["domains"] = rows;
-  }
-
   const auto first_of = [&](const std::string& arm) -> const Outcome* {
     for (const Outcome& o : runs_)
       if (o.arm == arm && o.failed.empty()) return &o;
@@ -461,9 +342,10 @@ Json Study::report() {
         }
         share.push_back(shares);
       }
+      if (domains.size() < 2) continue;  // one domain: nothing to specialise in
       const int rows = static_cast<int>(load.by_domain.size()), columns = static_cast<int>(load.by_domain[0].size());
-      const MutualInformationNull null = mutual_information_null(counts, rows, columns, s_.seed);
-      study["specialisation"].push_back({{"arm", "moe"}, {"layer", load.layer}, {"domains", domains}, {"share", share}, {"information", mutual_information_miller_madow(counts, rows, columns)}, {"null_mean", null.mean}, {"null_high", null.high}});
+      study["specialisation"].push_back({{"arm", "moe"}, {"layer", load.layer}, {"domains", domains}, {"share", share}, {"information", mutual_information_miller_madow(counts, rows, columns)},
+                                         {"chance", mutual_information_chance(counts, rows, columns)}});
     }
   }
   study["rates"] = rates_;
@@ -498,16 +380,19 @@ Json Study::report() {
        {"verdict", ratio("tokens") && ratio("seconds") ? ((*ratio("seconds"))["estimate"].get<double>() > (*ratio("tokens"))["estimate"].get<double>() ? "agrees" : "differs") : "unresolved"}},
       {{"claim", text("Small models trained briefly gain little or lose", "训练量不足的小模型收益甚微或变差")}, {"source", "nanochat log, 2026"}, {"expected", text("better a step, worse a second", "每步更好，每秒更差")}, {"measured", measured("seconds", "seconds", "时间")}, {"verdict", verdict("seconds", false)}},
   });
-  const LoadWatch::Use use = load_.since_start();
-  study["load"] = {{"tainted", use.other + use.steal > 0.05}, {"other", use.other}, {"steal", use.steal}, {"loadavg", study["machine"]["loadavg"]}};
+  study["load"] = {{"tainted", use_.other_share() + use_.steal_share() > 0.05}, {"other", use_.other_share()}, {"steal", use_.steal_share()}, {"loadavg", study["machine"]["loadavg"]}};
   study["limits"] = Json::array({
       text(fmt::format("One size: {} active matrix weights, {:.0f} tokens for each. Ratios at this size do not extrapolate; their direction may change with tokens per weight.", human_count(dense ? dense->active_matrix : 0), plan_.tokens_per_weight),
            fmt::format("仅一种规模：{} 个激活矩阵权重，每个 {:.0f} 词元。此处比值不可外推，方向也可能随每权重词元数改变。", human_count(dense ? dense->active_matrix : 0), plan_.tokens_per_weight)),
-      text(fmt::format("{} seeds: intervals are paired Student t, wide on purpose. Controls ran with one seed and have no interval.", s_.tier.seeds), fmt::format("{} 个随机种子：区间为配对 t 区间，有意从宽。对照只用一个种子，没有区间。", s_.tier.seeds)),
+      text(fmt::format("{} seeds: intervals are paired Student t{}. Controls ran with one seed and have no interval.", s_.tier.seeds, s_.tier.seeds < 3 ? ", which two seeds leave so wide that only large effects are resolved" : ""),
+           fmt::format("{} 个随机种子：区间为配对 t 区间{}。对照只用一个种子，没有区间。", s_.tier.seeds, s_.tier.seeds < 3 ? "，两个种子时极宽，只有很大的差异才有定论" : "")),
+      plan_.epochs > 1.2 ? text(fmt::format("Every run reads the training text {:.1f} times. A mixture suffers from repetition sooner than a dense model.", plan_.epochs), fmt::format("每次运行将训练文本读 {:.1f} 遍；重复对混合专家的损害早于稠密模型。", plan_.epochs))
+                         : text("No run reads the training text much more than once.", "训练文本基本只读一遍。"),
       text("Ratios are measured on a trunk of constant learning rate; the table by domain shows the ends after a short cool-down.", "比值取自恒定学习率主干；分领域表为短暂退火后的终点。"),
       text(fmt::format("Curve points use {} of validation text a domain, final numbers {}.", human_bytes(static_cast<double>(s_.tier.curve_bytes)), human_bytes(static_cast<double>(s_.tier.final_bytes))),
            fmt::format("曲线各点每领域使用 {} 验证文本，终值使用 {}。", human_bytes(static_cast<double>(s_.tier.curve_bytes)), human_bytes(static_cast<double>(s_.tier.final_bytes)))),
-      text("Seconds are median step times of these kernels on this machine, training alone: another engine or machine has other seconds.", "秒数为本机本引擎训练步的中位时间；换引擎或机器则不同。"),
+      text(fmt::format("Seconds are training alone, from median step times of blocks of {} steps in which the arms of a seed take turns: one speed of the machine for all. Another engine or machine has other seconds.", RaceOptions().block_steps),
+           fmt::format("秒数仅计训练，取自同一种子各组每 {} 步轮流运行时的中位步时，机器速度的变化对各组相同；换引擎或机器则不同。", RaceOptions().block_steps)),
   });
 
   double flops = 0;
@@ -519,9 +404,12 @@ Json Study::report() {
       checksum.update(raw.data(), raw.size());
     }
   study["provenance"] = provenance(context_.rerun, study["machine"]);
-  study["provenance"]["config"] = {{"chosen", s_.chosen}, {"plan", gamut::to_json(plan_)}, {"dense", dense_twin(p).to_json()}, {"moe", moe_twin(p).to_json()}};
+  study["provenance"]["config"] = {{"chosen", s_.chosen}, {"plan", plan_.to_json()}, {"dense", dense_twin(p).to_json()}, {"moe", moe_twin(p).to_json()}};
   study["provenance"]["seeds"] = study["seeds"];
   study["provenance"]["started"] = plan_.started;
+  study["provenance"]["ended"] = utc_now();
+  study["provenance"]["loadavg"] = study["machine"]["loadavg"];
+  study["provenance"]["steal"] = fmt::format("{:.1f} %", 100 * use_.steal_share());
   study["provenance"]["data"] = data_rows(*data_);
   study["provenance"]["flops"] = flops;
   study["provenance"]["peak_flops"] = plan_.peak_flops;

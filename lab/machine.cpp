@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -13,6 +14,15 @@
 #include "kernels/cpu.h"
 
 namespace gamut {
+namespace {
+
+int numa_nodes() {
+  int nodes = 0;
+  while (std::filesystem::exists("/sys/devices/system/node/node" + std::to_string(nodes))) ++nodes;
+  return std::max(nodes, 1);
+}
+
+}  // namespace
 
 Json describe_machine(const ThreadPool& pool) {
   utsname name{};
@@ -25,6 +35,7 @@ Json describe_machine(const ThreadPool& pool) {
           {"tier", std::string(kernels::name_of(kernels::best_tier()))},
           {"tier_why", kernels::tier_reason()},
           {"cpu", kernels::cpu_model()},
+          {"numa", numa_nodes()},
           {"os", std::string(name.sysname) + " " + name.release},
           {"ram_bytes", static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE))},
           {"loadavg", load[0]}};
@@ -53,10 +64,17 @@ LoadWatch::Sample LoadWatch::sample() {
   return s;
 }
 
-LoadWatch::Use LoadWatch::since_start() const {
+CpuUse& CpuUse::operator+=(const CpuUse& more) {
+  other += more.other;
+  steal += more.steal;
+  total += more.total;
+  return *this;
+}
+
+CpuUse LoadWatch::since_start() const {
   const Sample now = sample();
-  const double total = std::max(1e-9, now.total - start_.total);
-  return {std::clamp(((now.busy - start_.busy) - (now.own - start_.own)) / total, 0.0, 1.0), std::clamp((now.steal - start_.steal) / total, 0.0, 1.0)};
+  const auto positive = [](double x) { return std::max(0.0, x); };
+  return {positive((now.busy - start_.busy) - (now.own - start_.own)), positive(now.steal - start_.steal), positive(now.total - start_.total)};
 }
 
 }  // namespace gamut

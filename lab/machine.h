@@ -12,19 +12,24 @@ namespace gamut {
 // {cores, threads, threads_why, tier, cpu, os, ram_bytes, loadavg}.
 Json describe_machine(const ThreadPool& pool);
 
-// Shares of the machine's processor time since construction.
+// Processor time of the whole machine, in seconds of one core.
+struct CpuUse {
+  double other = 0;  // used by other processes
+  double steal = 0;  // taken by the host
+  double total = 0;  // idle time included
+  double other_share() const { return total > 0 ? other / total : 0; }
+  double steal_share() const { return total > 0 ? steal / total : 0; }
+  CpuUse& operator+=(const CpuUse& more);
+};
+
 class LoadWatch {
  public:
   LoadWatch();
-  struct Use {
-    double other = 0;  // used by other processes, of all cores
-    double steal = 0;  // taken by the host
-  };
-  Use since_start() const;
+  CpuUse since_start() const;
 
  private:
   struct Sample {
-    double busy = 0, steal = 0, total = 0, own = 0;  // seconds
+    double busy = 0, steal = 0, total = 0, own = 0;
   };
   static Sample sample();
   Sample start_;

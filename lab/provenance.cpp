@@ -37,7 +37,7 @@ Json provenance(const std::string& rerun, const Json& machine) {
   Json git = nullptr;
   if (!hash.empty()) git = {{"hash", hash}, {"dirty", !output_of("git -C '" GAMUT_SOURCE_DIR "' status --porcelain 2>/dev/null").empty()}};
   return {{"git", git}, {"version", GAMUT_VERSION}, {"build", fmt::format("{} {}, C++{}", GAMUT_BUILD_TYPE, __VERSION__, __cplusplus / 100 % 100)}, {"cpu", machine.at("cpu")}, {"tier", machine.at("tier")},
-          {"threads", machine.at("threads")}, {"os", machine.at("os")}, {"ended", utc_now()}, {"rerun", rerun}};
+          {"threads", machine.at("threads")}, {"numa", machine.at("numa")}, {"os", machine.at("os")}, {"rerun", rerun}};
 }
 
 Json data_rows(const Dataset& data) {
@@ -49,9 +49,10 @@ Json data_rows(const Dataset& data) {
 }
 
 Json domain_name(const std::string& domain) {
-  static const std::map<std::string, std::string> kChinese{{"prose", "英文散文"}, {"english", "英文"}, {"code", "代码"}, {"chinese", "中文"}, {"text", "文本"}};
-  const auto it = kChinese.find(domain);
-  return {{"en", domain}, {"zh", it == kChinese.end() ? domain : it->second}};
+  static const std::map<std::string, std::pair<const char*, const char*>> kNames{
+      {"prose", {"prose", "散文"}}, {"code", {"code", "代码"}}, {"chinese", {"Chinese", "中文"}}, {"text", {"text", "文本"}}};
+  const auto it = kNames.find(domain);
+  return it == kNames.end() ? Json(domain) : Json({{"en", it->second.first}, {"zh", it->second.second}});
 }
 
 }  // namespace gamut

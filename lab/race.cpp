@@ -16,7 +16,6 @@ namespace gamut {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr size_t kWarmSteps = 20;       // not timed: caches, packing, page faults
 constexpr size_t kLoadSamples = 60;     // columns of a load heatmap
 
 class Runner {
@@ -113,18 +112,23 @@ class Runner {
     out.cooled_bpb.push_back(bits_per_byte(scores));
     for (size_t l = 0; l < out.loads.size(); ++l)
       for (const DomainScore& s : scores) out.loads[l].by_domain.push_back(s.load_LE[l]);
-    const size_t warm = std::min(kWarmSteps, out.step_seconds.size() / 2);
-    out.median_step_seconds = median(std::vector<double>(out.step_seconds.begin() + static_cast<std::ptrdiff_t>(warm), out.step_seconds.end()));
-    for (const double s : out.step) out.seconds.push_back(s * out.median_step_seconds);
     out.ram_measured = static_cast<double>(trainer_.resident_bytes());
   }
 };
 
-void save(CheckpointStore& store, int64_t number, std::vector<Runner>& runners) {
+Json spent_json(const RaceResult& r) { return {{"seconds", r.seconds}, {"other", r.use.other}, {"steal", r.use.steal}, {"total", r.use.total}}; }
+
+RaceResult spent_from(const Json& j) {
+  return {{}, j.at("seconds").get<double>(), {j.at("other").get<double>(), j.at("steal").get<double>(), j.at("total").get<double>()}};
+}
+
+void save(CheckpointStore& store, std::vector<Runner>& runners, const RaceResult& spent) {
   std::vector<TensorView> tensors;
-  Json state = Json::object();
+  Json state = {{"spent", spent_json(spent)}, {"runners", Json::object()}};
+  int64_t number = 0;
   for (Runner& r : runners) {
-    state[r.out.id] = {{"trainer", r.trainer().state()}, {"outcome", r.out.to_json()}};
+    number += r.trainer().steps_done();
+    state["runners"][r.out.id] = {{"trainer", r.trainer().state()}, {"outcome", r.out.to_json()}};
     if (!r.out.failed.empty()) continue;
     for (TensorView t : r.trainer().tensors()) {
       t.name = r.out.id + "/" + t.name;
@@ -134,11 +138,11 @@ void save(CheckpointStore& store, int64_t number, std::vector<Runner>& runners) 
   store.save(number, tensors, state);
 }
 
-bool restore(CheckpointStore& store, std::vector<Runner>& runners) {
+RaceResult restore(CheckpointStore& store, std::vector<Runner>& runners) {
   const auto checkpoint = store.latest_valid();
-  if (!checkpoint) return false;
+  if (!checkpoint) return {};
   for (Runner& r : runners) {
-    const Json& state = checkpoint->state.at(r.out.id);
+    const Json& state = checkpoint->state.at("runners").at(r.out.id);
     std::vector<TensorView> mine;
     const std::string prefix = r.out.id + "/";
     for (const TensorView& t : checkpoint->tensors.tensors())
@@ -148,10 +152,15 @@ bool restore(CheckpointStore& store, std::vector<Runner>& runners) {
       }
     r.resume(mine, state.at("trainer"), Outcome::from_json(state.at("outcome")));
   }
-  return true;
+  return spent_from(checkpoint->state.at("spent"));
 }
 
 }  // namespace
+
+void stop_if_interrupted() {
+  if (const int signal = interrupted())
+    throw Error({.who = "lab", .what = "interrupted; everything so far is saved", .hint = "the same command continues", .exit = static_cast<Exit>(128 + signal)});
+}
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -160,26 +169,51 @@ double median(std::vector<double> values) {
   return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-std::vector<Outcome> run_race(const RaceOptions& options, const std::vector<Entry>& entries, std::shared_ptr<const Dataset> data, ThreadPool& pool,
-                              const std::function<void(double, const std::string&)>& progress) {
-  const fs::path finished = options.folder / "races" / (options.name + ".json");
-  std::vector<Outcome> outcomes;
-  if (fs::exists(finished)) {
-    for (const Json& j : read_json(finished)) outcomes.push_back(Outcome::from_json(j));
-    return outcomes;
+std::vector<double> block_seconds(const Outcome& outcome, int64_t block_steps) {
+  std::vector<double> blocks;
+  const auto& steps = outcome.step_seconds;
+  for (size_t first = 0; first < steps.size(); first += static_cast<size_t>(block_steps)) {
+    const size_t end = std::min(steps.size(), first + static_cast<size_t>(block_steps));
+    blocks.push_back(median({steps.begin() + static_cast<std::ptrdiff_t>(first), steps.begin() + static_cast<std::ptrdiff_t>(end)}));
   }
+  if (blocks.size() > 1) blocks.erase(blocks.begin());
+  return blocks;
+}
+
+double step_time_ratio(const Outcome& outcome, const Outcome& other) {
+  const std::vector<double> a = block_seconds(outcome), b = block_seconds(other);
+  std::vector<double> ratios;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) ratios.push_back(a[i] / b[i]);
+  return median(ratios);
+}
+
+RaceResult run_race(const RaceOptions& options, const std::vector<Entry>& entries, std::shared_ptr<const Dataset> data, ThreadPool& pool,
+                    const std::function<void(double, const std::string&)>& progress) {
+  const fs::path finished = options.folder / "races" / (options.name + ".json");
+  if (fs::exists(finished)) {
+    const Json stored = read_json(finished);
+    RaceResult result = spent_from(stored.at("spent"));
+    for (const Json& j : stored.at("outcomes")) result.outcomes.push_back(Outcome::from_json(j));
+    return result;
+  }
+  using Clock = std::chrono::steady_clock;
+  const auto started = Clock::now();
+  const LoadWatch watch;
   make_folder(options.folder / "races");
   std::vector<Runner> runners;
   runners.reserve(entries.size());
   for (const Entry& entry : entries) runners.emplace_back(entry, data, pool, options);
   const fs::path scratch = options.folder / "races" / (options.name + ".checkpoints");
   CheckpointStore store(scratch, 2);
-  restore(store, runners);
+  const RaceResult before = restore(store, runners);
+  const auto spent = [&] {
+    RaceResult r = before;
+    r.seconds += std::chrono::duration<double>(Clock::now() - started).count();
+    r.use += watch.since_start();
+    return r;
+  };
 
-  using Clock = std::chrono::steady_clock;
   auto saved = Clock::now();
-  int64_t number = 0;
-  for (Runner& r : runners) number += r.trainer().steps_done();
   const auto unfinished = [&] { return std::any_of(runners.begin(), runners.end(), [](const Runner& r) { return !r.done(); }); };
   while (unfinished()) {
     for (Runner& r : runners) {
@@ -189,34 +223,31 @@ std::vector<Outcome> run_race(const RaceOptions& options, const std::vector<Entr
       for (const Runner& other : runners) share += other.share() / static_cast<double>(runners.size());
       progress(share, r.out.id + (r.out.bpb.empty() ? "" : " · " + fmt::format("{:.3f} bits/byte", r.out.bpb.back())));
     }
-    const bool stop = interrupted() != 0;
-    if (stop || std::chrono::duration<double>(Clock::now() - saved).count() > options.checkpoint_seconds) {
-      number = 0;
-      for (Runner& r : runners) number += r.trainer().steps_done();
-      save(store, number, runners);
+    if (interrupted() || std::chrono::duration<double>(Clock::now() - saved).count() > options.checkpoint_seconds) {
+      save(store, runners, spent());
       saved = Clock::now();
     }
-    if (stop)
-      throw Error({.who = "lab", .what = "interrupted; everything so far is saved", .hint = "the same command continues", .exit = static_cast<Exit>(128 + interrupted())});
+    stop_if_interrupted();
   }
+  RaceResult result = spent();
   Json all = Json::array();
   for (Runner& r : runners) {
     all.push_back(r.out.to_json());
-    outcomes.push_back(r.out);
+    result.outcomes.push_back(std::move(r.out));
   }
-  write_file(finished, all.dump());
+  write_file(finished, Json({{"spent", spent_json(result)}, {"outcomes", all}}).dump());
   std::error_code ignored;
   fs::remove_all(scratch, ignored);
-  return outcomes;
+  return result;
 }
 
 Json Outcome::to_json() const {
   Json l = Json::array();
   for (const Load& load : loads) l.push_back({{"layer", load.layer}, {"step", load.step}, {"share", load.share}, {"by_domain", load.by_domain}});
-  return {{"id", id}, {"arm", arm}, {"seed", seed}, {"step", step}, {"tokens", tokens}, {"flops", flops}, {"seconds", seconds}, {"bpb", bpb},
+  return {{"id", id}, {"arm", arm}, {"seed", seed}, {"step", step}, {"tokens", tokens}, {"flops", flops}, {"bpb", bpb},
           {"domain_bpb", domain_bpb}, {"losses", losses}, {"step_seconds", step_seconds}, {"cooled_bpb", cooled_bpb}, {"loads", l},
           {"flops_per_token", flops_per_token}, {"parameters", parameters}, {"active_parameters", active_parameters}, {"active_matrix", active_matrix},
-          {"ram_predicted", ram_predicted}, {"ram_measured", ram_measured}, {"median_step_seconds", median_step_seconds}, {"failed", failed}};
+          {"ram_predicted", ram_predicted}, {"ram_measured", ram_measured}, {"failed", failed}};
 }
 
 Outcome Outcome::from_json(const Json& j) {
@@ -228,7 +259,6 @@ Outcome Outcome::from_json(const Json& j) {
   read("step", o.step);
   read("tokens", o.tokens);
   read("flops", o.flops);
-  read("seconds", o.seconds);
   read("bpb", o.bpb);
   read("domain_bpb", o.domain_bpb);
   read("losses", o.losses);
@@ -243,7 +273,6 @@ Outcome Outcome::from_json(const Json& j) {
   read("active_matrix", o.active_matrix);
   read("ram_predicted", o.ram_predicted);
   read("ram_measured", o.ram_measured);
-  read("median_step_seconds", o.median_step_seconds);
   read("failed", o.failed);
   return o;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lab/machine.h"
 #include "training/trainer.h"
 
 namespace gamut {
@@ -26,7 +27,7 @@ struct Entry {
 struct Outcome {
   std::string id, arm;
   uint64_t seed = 0;
-  std::vector<double> step, tokens, flops, seconds, bpb;   // at the evaluation points; seconds: median step time × steps
+  std::vector<double> step, tokens, flops, bpb;            // at the evaluation points
   std::vector<std::vector<double>> domain_bpb;             // [domain][point]
   std::vector<double> losses;                              // training loss of every step, mean nats a token
   std::vector<double> step_seconds;                        // of every step of the trunk
@@ -41,7 +42,6 @@ struct Outcome {
   double flops_per_token = 0;       // training, matrix products
   double parameters = 0, active_parameters = 0, active_matrix = 0;
   double ram_predicted = 0, ram_measured = 0;  // bytes of tensors
-  double median_step_seconds = 0;
   std::string failed;               // why, when it did not finish
   Json to_json() const;
   static Outcome from_json(const Json& json);
@@ -56,11 +56,26 @@ struct RaceOptions {
   int64_t block_steps = 20;
 };
 
+struct RaceResult {
+  std::vector<Outcome> outcomes;  // in the order of the entries
+  double seconds = 0;             // on the clock, everything included; what a kill took back is not
+  CpuUse use;                     // of the machine meanwhile
+};
+
 // Runs all entries, or reads what an earlier call finished. `progress(done, note)`: share 0 … 1 of this race.
 // Interrupted: saves, then throws an Error with exit 130 or 143. A runner that diverges is reported as failed; the others go on.
-std::vector<Outcome> run_race(const RaceOptions& options, const std::vector<Entry>& entries, std::shared_ptr<const Dataset> data, ThreadPool& pool,
-                              const std::function<void(double, const std::string&)>& progress);
+RaceResult run_race(const RaceOptions& options, const std::vector<Entry>& entries, std::shared_ptr<const Dataset> data, ThreadPool& pool,
+                    const std::function<void(double, const std::string&)>& progress);
+
+// The Error that ends a study at Ctrl-C or SIGTERM (exit 130, 143), when one has come.
+void stop_if_interrupted();
 
 double median(std::vector<double> values);  // 0 for none
+
+// Median step time of each alternating block of the trunk; the first one, which warms caches and weights, left out unless it is alone.
+std::vector<double> block_seconds(const Outcome& outcome, int64_t block_steps = RaceOptions().block_steps);
+// Step time of a runner over another's of the same race: median of the ratios of blocks that ran next to each other, so that a machine
+// that changes its speed changes both. 0 when they share no block.
+double step_time_ratio(const Outcome& outcome, const Outcome& other);
 
 }  // namespace gamut

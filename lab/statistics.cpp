@@ -6,8 +6,6 @@
 #include <limits>
 #include <numeric>
 
-#include "base/rng.h"
-
 namespace gamut {
 namespace {
 
@@ -48,14 +46,6 @@ std::vector<double> logs_of_ratio(std::span<const double> a, std::span<const dou
   std::vector<double> logs(a.size());
   for (size_t i = 0; i < a.size(); ++i) logs[i] = std::log(a[i] / b[i]);
   return logs;
-}
-
-double percentile(std::vector<double>& values, double q) {
-  std::sort(values.begin(), values.end());
-  const double at = q * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<size_t>(at);
-  const size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
 struct Margins {
@@ -155,24 +145,6 @@ double paired_p_value(std::span<const double> a, std::span<const double> b) {
   const double error = standard_deviation(differences) / std::sqrt(static_cast<double>(a.size()));
   if (error == 0) return centre == 0 ? 1 : 0;
   return 2 * student_t_cdf(-std::abs(centre / error), static_cast<double>(a.size() - 1));
-}
-
-Interval bootstrap(int n, const std::function<double(std::span<const int>)>& statistic, uint64_t seed, int draws,
-                   double confidence) {
-  std::vector<int> sample(static_cast<size_t>(n));
-  std::iota(sample.begin(), sample.end(), 0);
-  Interval interval{.estimate = statistic(sample), .low = -kInfinity, .high = kInfinity, .n = n};
-  if (n < 2) return interval;
-  const RandomStream random(seed, "bootstrap");
-  std::vector<double> values;
-  uint64_t counter = 0;
-  for (int d = 0; d < draws; ++d) {
-    for (int& i : sample) i = static_cast<int>(random.below(counter++, static_cast<uint64_t>(n)));
-    values.push_back(statistic(sample));
-  }
-  interval.low = percentile(values, 0.5 - confidence / 2);
-  interval.high = percentile(values, 0.5 + confidence / 2);
-  return interval;
 }
 
 std::vector<double> holm(std::span<const double> p_values) {
@@ -294,23 +266,14 @@ double mutual_information_miller_madow(std::span<const double> counts, int rows,
   return mutual_information(counts, rows, columns) + cells / (2 * m.total * std::log(2.0));
 }
 
-MutualInformationNull mutual_information_null(std::span<const double> counts, int rows, int columns, uint64_t seed, int draws) {
+double mutual_information_chance(std::span<const double> counts, int rows, int columns) {
   const Margins m = margins(counts, rows, columns);
-  std::vector<int> row_of, column_of;  // one entry an observation, the labels in table order
-  for (size_t i = 0; i < counts.size(); ++i) {
-    row_of.insert(row_of.end(), static_cast<size_t>(counts[i]), static_cast<int>(i) / columns);
-    column_of.insert(column_of.end(), static_cast<size_t>(counts[i]), static_cast<int>(i) % columns);
-  }
-  if (row_of.empty()) return {};
-  std::vector<double> values;
-  std::vector<double> table(counts.size());
-  for (int d = 0; d < draws; ++d) {
-    const Permutation shuffled(row_of.size(), RandomStream(seed, "shuffle", std::to_string(d)));
-    std::fill(table.begin(), table.end(), 0);
-    for (size_t i = 0; i < row_of.size(); ++i) table[static_cast<size_t>(row_of[i] * columns + column_of[shuffled(i)])] += 1;
-    values.push_back(mutual_information_miller_madow(table, rows, columns));
-  }
-  return {mean(values), percentile(values, 0.95)};
+  const double degrees = (occupied(m.row) - 1) * (occupied(m.column) - 1);
+  if (m.total <= 0 || degrees <= 0) return 0;
+  // Quantile of χ² by Wilson and Hilferty's cube root of a normal: within 1 % from one degree on.
+  constexpr double kNormal95 = 1.6448536269514722;
+  const double root = 1 - 2 / (9 * degrees) + kNormal95 * std::sqrt(2 / (9 * degrees));
+  return (degrees * root * root * root - degrees) / (2 * m.total * std::log(2.0));
 }
 
 }  // namespace gamut

@@ -1,11 +1,10 @@
-// Statistics of comparisons: paired intervals, bootstrap over seeds, curves and where they cross, mutual information.
+// Statistics of comparisons: paired intervals, curves and where they cross, mutual information.
 //
 // "Paired" means: one value per seed and arm, same data order in both arms. All intervals are two-sided.
 // Functions of no or one observation return intervals of ±infinity, never a false certainty.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,10 +40,6 @@ Interval paired_difference(std::span<const double> a, std::span<const double> b,
 Interval paired_ratio(std::span<const double> a, std::span<const double> b, double confidence = 0.95);
 // Two-sided p value of the paired t test; 1 below two pairs.
 double paired_p_value(std::span<const double> a, std::span<const double> b);
-
-// Percentile bootstrap over seeds: `statistic` sees `draws` resamplings (with replacement) of 0 … n−1. Deterministic in `seed`.
-Interval bootstrap(int n, const std::function<double(std::span<const int>)>& statistic, uint64_t seed, int draws = 2000,
-                   double confidence = 0.95);
 
 // Holm's step-down correction: adjusted p values in the order given [Holm 1979].
 std::vector<double> holm(std::span<const double> p_values);
@@ -89,13 +84,8 @@ FinalRatio cost_ratio_at_final(std::span<const Curve> a, std::span<const Curve> 
 double mutual_information(std::span<const double> counts, int rows, int columns);
 // The same with the Miller–Madow bias correction of each entropy: + (occupied cells − 1) / (2 N ln 2). May be below 0.
 double mutual_information_miller_madow(std::span<const double> counts, int rows, int columns);
-// What is left when labels are shuffled: the corrected estimate over `draws` tables with the same margins
-// (assignments permuted by the counter-based generator). Counts must be whole and sum to at most 2^31.
-struct MutualInformationNull {
-  double mean = 0;
-  double high = 0;  // 95th percentile
-};
-MutualInformationNull mutual_information_null(std::span<const double> counts, int rows, int columns, uint64_t seed,
-                                              int draws = 100);
+// What the corrected estimate shows of independent labels: 2 N ln 2 · I is then χ² of (r − 1)(c − 1) degrees [Wilks], which the correction
+// centres at 0. 95th percentile in bits; rows and columns that are empty do not count. 0 for no observation.
+double mutual_information_chance(std::span<const double> counts, int rows, int columns);
 
 }  // namespace gamut

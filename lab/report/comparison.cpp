@@ -48,28 +48,47 @@ bool all_have(const std::vector<const Json*>& runs, const char* axis) {
   return true;
 }
 
+// bpb at the end of the curves, or nothing unless every run has it.
+std::vector<double> curve_ends(const std::vector<const Json*>& runs) {
+  std::vector<double> values;
+  for (const Json* run : runs) {
+    const Json& bpb = member(run->at("bpb"), "all");
+    if (bpb.empty() || !bpb.back().is_number()) return {};
+    values.push_back(bpb.back().get<double>());
+  }
+  return values;
+}
+
+// The final bpb of a domain, or of "all".
 std::vector<double> finals(const std::vector<const Json*>& runs, const std::string& domain) {
   std::vector<double> values;
   for (const Json* run : runs) {
-    const Json& bpb = run->at("bpb");
-    if (!bpb.contains(domain) || bpb.at(domain).empty() || !bpb.at(domain).back().is_number()) return {};
-    values.push_back(bpb.at(domain).back().get<double>());
+    const Json& bpb = member(run->at("bpb"), domain);
+    const auto cooled = number(member(*run, "final"), domain);
+    if (!cooled && (bpb.empty() || !bpb.back().is_number())) return {};
+    values.push_back(cooled ? *cooled : bpb.back().get<double>());
   }
   return values;
+}
+
+double mean_square_difference(const std::vector<double>& values) {
+  double square = 0;
+  int pairs = 0;
+  for (size_t i = 0; i < values.size(); ++i)
+    for (size_t j = 0; j < i; ++j, ++pairs) square += (values[i] - values[j]) * (values[i] - values[j]);
+  return square / pairs;
 }
 
 // The same arm, other seed: root mean square over pairs of seeds, of the final difference and of the log ratio of costs.
 Json noise_floor(const Json& arm) {
   std::vector<const Json*> runs;
   for (const Json& run : arm.at("curves")) runs.push_back(&run);
-  const std::vector<double> last = finals(runs, "all");
-  if (last.size() < 2) return nullptr;
-  double square = 0;
-  int pairs = 0;
-  for (size_t i = 0; i < last.size(); ++i) {
-    for (size_t j = 0; j < i; ++j, ++pairs) square += (last[i] - last[j]) * (last[i] - last[j]);
-  }
-  Json noise{{"bpb", std::sqrt(square / pairs)}, {"pairs", pairs}, {"ratio", Json::object()}};
+  const std::vector<double> last = curve_ends(runs), cooled = finals(runs, "all");
+  if (last.size() < 2 || cooled.size() < 2) return nullptr;
+  Json noise{{"bpb", std::sqrt(mean_square_difference(last))},
+             {"final", std::sqrt(mean_square_difference(cooled))},
+             {"pairs", last.size() * (last.size() - 1) / 2},
+             {"ratio", Json::object()}};
   for (const char* axis : kCostAxes) {
     if (!all_have(runs, axis)) continue;
     const std::vector<Curve> curves = curves_on(runs, axis);
@@ -118,7 +137,7 @@ Json compare_arms(const Json& study, double confidence) {
   const Json* treatment = arm_with_role(study, "treatment");
   if (!baseline || !treatment) return nullptr;
   const Pairs pairs = pair_by_seed(*baseline, *treatment);
-  const std::vector<double> final_baseline = finals(pairs.baseline, "all"), final_treatment = finals(pairs.treatment, "all");
+  const std::vector<double> final_baseline = curve_ends(pairs.baseline), final_treatment = curve_ends(pairs.treatment);
   if (final_baseline.empty() || final_treatment.empty()) return nullptr;
 
   const std::string baseline_id = baseline->at("id");
@@ -165,15 +184,23 @@ Json compare_arms(const Json& study, double confidence) {
   if (study.contains("domains")) {
     for (const Json& domain : study.at("domains")) domains.push_back(domain.at("id"));
   }
-  domains.push_back("all");
+  std::vector<double> p_values;
+  if (domains.size() != 1) domains.push_back("all");
   for (const std::string& domain : domains) {
     const std::vector<double> a = finals(pairs.baseline, domain), b = finals(pairs.treatment, domain);
     if (a.empty() || b.empty()) continue;
+    if (domain != "all") p_values.push_back(paired_p_value(b, a));
     result["domains"].push_back({{"id", domain},
                                  {"baseline", mean(a)},
                                  {"treatment", mean(b)},
                                  {"difference", ratio_json(paired_difference(b, a, confidence), 0)},
                                  {"p", paired_p_value(b, a)}});
+  }
+  const std::vector<double> corrected = holm(p_values);
+  for (size_t d = 0; d < corrected.size(); ++d) {
+    Json& row = result["domains"][d];
+    row["p"] = corrected[d];
+    row["difference"]["resolved"] = row["difference"].at("resolved") == true && corrected[d] < 1 - confidence;
   }
   result["noise"] = noise_floor(*baseline);
   return result;

@@ -26,7 +26,8 @@
 //               ram_predicted, ram_measured,                       bytes, peak
 //               seconds, flops, tokens, tokens_per_second, mfu,    one run, mean over seeds; mfu: share of the peak, 0…1
 //               curves: [{seed, tokens: [], flops: [], seconds: [], gb_seconds: [],
-//                         bpb: {all: [], <domain>: []}}]}]         costs ascending; one entry an evaluation
+//                         bpb: {all: [], <domain>: []},            costs ascending; one entry an evaluation
+//                         final: {all: x, <domain>: x}}]}]         bpb after cooling down; default: the last entries of bpb
 //             role: "baseline" | "treatment" | "control" | "total" (dense of equal total size). The first baseline and the
 //             first treatment are compared; the others start hidden in the charts, "total" excepted. slot 0…6 chooses hue,
 //             dash and marker (default: position). All points of a curve must belong to one phase of the learning-rate
@@ -43,14 +44,16 @@
 //      crossing: {tokens, loss, seeds, per_active_weight, leader} | null,   last crossing of the mean curves on the token
 //                                             axis; seeds: in how many the two cross; leader: arm id after it
 //      curve: {tokens|seconds|…: {loss: [], ratio: [], low: [], high: []}},   equal loss all along, loss descending
-//      domains: [{id, baseline, treatment, difference: Ratio, p}],
-//      noise: {bpb, ratio: {tokens: x, seconds: y}, pairs}}       same arm, other seed (root mean square); ratio: of |log|
+//      domains: [{id, baseline, treatment, difference: Ratio, p}],   of `final`; p and `resolved` Holm-corrected over the
+//                                             domains, "all" not corrected and left out when there is one domain
+//      noise: {bpb, final, ratio: {tokens: x, seconds: y}, pairs}}   same arm, other seed (root mean square): at the end of the
+//                                             curves, of `final`; ratio: of |log|
 //     Ratio = {estimate, low, high, resolved, n}; low and high are null for one seed
 //
 //   held_equal  [{what: Text, value: Text, mismatch: bool}]       a mismatch is shown in amber
 //   loads       [{arm, layer, steps: [], share: [[per expert] per step]}]      share of assignments, sums to 1
 //   specialisation  [{arm, layer, domains: [ids], share: [[per expert] per domain],
-//                     information, null_mean, null_high}]         bits, I(domain; expert), Miller–Madow corrected
+//                     information, chance}]                       bits, I(domain; expert), Miller–Madow corrected; what chance stays below
 //   rates       {skipped: Text} or {arms: [{arm, rate: [], bpb: [], best: index, interior: bool}], seeds: [int]}
 //   null_twin   {losses, equal, first_difference}   losses compared, bit-equal, step of the first that is not (absent if none)
 //   controls    [{arm, name: Text, bpb, difference: Ratio}]       difference: control − treatment, final bpb

@@ -15,13 +15,15 @@ Compared compared_arms(const Json& study) {
   return compared;
 }
 
+double final_noise(const Page& page) { return number(member(page.comparison(), "noise"), "final").value_or(0); }
+
 std::string draw_domains(Page& page) {
   const Json& domains = member(page.comparison(), "domains");
   const Compared compared = compared_arms(page.study);
   if (domains.empty() || !compared.baseline || !compared.treatment) return "";
   std::vector<const Json*> differences;
   for (const Json& domain : domains) differences.push_back(&domain.at("difference"));
-  const Forest forest = forest_of(differences, number(member(page.comparison(), "noise"), "bpb").value_or(0));
+  const Forest forest = forest_of(differences, final_noise(page));
   const Text who = short_name(*compared.treatment), whom = short_name(*compared.baseline);
   Table table({{say(Say::column_domain)},
                {whom, true, "roomy"},
@@ -39,7 +41,9 @@ std::string draw_domains(Page& page) {
                in_both(better_or_worse(difference, who))},
               all ? "total" : "");
   }
-  return heading(say(Say::domains_title), say(Say::domains_caption, {who, whom})) + "<div id=\"domains\">" + table.html() +
+  Text caption = say(Say::domains_caption, {who, whom});
+  if (domains.size() > 1) caption += say(Say::domains_holm);
+  return heading(say(Say::domains_title), caption) + "<div id=\"domains\">" + table.html() +
          "<button type=\"button\" class=\"copy\" data-copy=\"domains\">" + in_both(say(Say::copy_csv)) + "</button></div>";
 }
 
@@ -130,8 +134,8 @@ std::string draw_trust(Page& page) {
                      in_both(say(Say::trust_bit_equal, {fixed(equal.value_or(0), 0), fixed(losses.value_or(0), 0)})),
                      losses != equal});
   }
-  if (const auto noise = number(member(page.comparison(), "noise"), "bpb")) {
-    facts.push_back({say(Say::trust_noise), "±" + fixed(*noise, 4) + " " + in_both(say(Say::bits_per_byte))});
+  if (const double noise = final_noise(page)) {
+    facts.push_back({say(Say::trust_noise), "±" + fixed(noise, 4) + " " + in_both(say(Say::bits_per_byte))});
   }
   const Json& failed = member(study, "failed");
   std::string names;

@@ -197,7 +197,7 @@ std::string draw_specialisation(Page& page) {
       table.row(cells);
     }
     svg.raw(ink.markup(slot) + figures);
-    const auto information = number(layer, "information"), null = number(layer, "null_high");
+    const auto information = number(layer, "information"), null = number(layer, "chance");
     if (information) {
       beyond = beyond || (null && *information > *null);
       const std::string null_text = null ? fixed(std::max(0.0, *null), 3) : "–";
@@ -218,7 +218,7 @@ std::string draw_controls(Page& page) {
   if (controls.empty() || !compared.treatment) return "";
   std::vector<const Json*> differences;
   for (const Json& control : controls) differences.push_back(&member(control, "difference"));
-  const Forest forest = forest_of(differences, number(member(page.comparison(), "noise"), "bpb").value_or(0));
+  const Forest forest = forest_of(differences, final_noise(page));
   const Text who = short_name(*compared.treatment);
   Table table({{say(Say::column_router)},
                {say(Say::bits_per_byte), true},

@@ -48,5 +48,7 @@ struct Compared {
   int baseline_slot = 0, treatment_slot = 1;
 };
 Compared compared_arms(const Json& study);
+// Spread of the baseline's final loss over seeds, bits per byte; 0 when unknown.
+double final_noise(const Page& page);
 
 }  // namespace gamut

@@ -132,6 +132,7 @@ GAMUT_SAY(learning_hurts, "learning hurts", "学习有害")
 // Results.
 GAMUT_SAY(domains_title, "By domain", "按领域")
 GAMUT_SAY(domains_caption, "Validation bits per byte at the end; difference {0} − {1}, paired by seed. Grey strip: noise floor.", "结束时的验证比特/字节；差值为 {0} − {1}，按种子配对。灰条：噪声下限。")
+GAMUT_SAY(domains_holm, " The verdicts on single domains are corrected for their number (Holm).", "各领域的结论已按领域数校正（Holm）。")
 GAMUT_SAY(all_by_bytes, "all, by bytes", "全部（按字节）")
 GAMUT_SAY(column_difference, "difference", "差值")
 GAMUT_SAY(is_better, "{0} better", "{0} 更好")

@@ -3,13 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <cmath>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include "base/error.h"
 #include "base/io.h"
+#include "lab/report/comparison.h"
 #include "lab/report/sections.h"
+#include "lab/statistics.h"
 #include "sample_study.h"
 
 namespace gamut {
@@ -227,6 +232,39 @@ TEST(Comparison, RecoversWhatTheCurvesWereMadeFrom) {
   EXPECT_NEAR(result["noise"]["bpb"].get<double>(), 0, 1e-12);
 }
 
+TEST(Comparison, DomainsAreJudgedByFinalNumbersWithHolmsCorrection) {
+  // Three seeds, differences b − a: sure in x (p = 0.0003), in y only if it were alone (p = 0.036), none in z.
+  const std::map<std::string, std::array<double, 3>> differences{{"x", {-0.10, -0.101, -0.106}}, {"y", {-0.10, -0.14, -0.07}}, {"z", {0.01, -0.02, 0.02}}, {"all", {-0.05, -0.06, -0.055}}};
+  Json study{{"id", "s"}, {"title", "T"}, {"arms", Json::array()}, {"domains", {{{"id", "x"}}, {{"id", "y"}}, {{"id", "z"}}}}};
+  for (const bool treatment : {false, true}) {
+    Json arm{{"id", treatment ? "b" : "a"}, {"role", treatment ? "treatment" : "baseline"}, {"curves", Json::array()}};
+    for (size_t seed = 0; seed < 3; ++seed) {
+      Json curve{{"seed", seed}, {"tokens", {1, 2}}, {"bpb", {{"all", {9, 8}}}}};
+      for (const auto& [domain, value] : differences) curve["final"][domain] = 2 + 0.01 * static_cast<double>(seed) + (treatment ? value[seed] : 0);
+      arm["curves"].push_back(curve);
+    }
+    study["arms"].push_back(arm);
+  }
+  const Json result = compare_arms(study);
+  std::map<std::string, Json> rows;
+  for (const Json& row : result["domains"]) rows[row["id"]] = row;
+  ASSERT_EQ(rows.size(), 4U);
+  EXPECT_NEAR(rows["x"]["difference"]["estimate"].get<double>(), -0.307 / 3, 1e-9);  // of `final`, not of the curves' ends
+  EXPECT_NEAR(rows["x"]["p"].get<double>(), 3 * paired_p_value(differences.at("x"), std::array<double, 3>{}), 1e-12);
+  EXPECT_LT(paired_p_value(differences.at("y"), std::array<double, 3>{}), 0.05);
+  EXPECT_TRUE(rows["x"]["difference"]["resolved"]);
+  EXPECT_FALSE(rows["y"]["difference"]["resolved"]);
+  EXPECT_LT(rows["y"]["difference"]["high"], 0);  // the interval itself stays as it is
+  EXPECT_FALSE(rows["z"]["difference"]["resolved"]);
+  EXPECT_TRUE(rows["all"]["difference"]["resolved"]);
+  EXPECT_NEAR(result["noise"]["final"].get<double>(), std::sqrt((1 + 1 + 4) / 3.0) * 0.01, 1e-12);
+
+  study["domains"] = Json::array({{{"id", "x"}}});
+  const Json one = compare_arms(study);
+  ASSERT_EQ(one["domains"].size(), 1U);  // "all" would say the same again
+  EXPECT_EQ(one["domains"][0]["id"], "x");
+}
+
 TEST(Strings, EveryPhraseIsCompleteInBothLanguages) {
   const auto marks = [](const std::string& text, bool in_order) {
     std::vector<char> found;
@@ -354,7 +392,7 @@ Json big_study() {
                                        {"domains", {"english", "code", "chinese"}},
                                        {"share", std::vector<std::vector<double>>(3, std::vector<double>(64, 1.0 / 64))},
                                        {"information", 0.001},
-                                       {"null_high", 0.002}});
+                                       {"chance", 0.002}});
   }
   return study;
 }

@@ -149,8 +149,7 @@ inline Json sample_study() {
                                        {"domains", {"english", "code", "chinese"}},
                                        {"share", share},
                                        {"information", 0.11 + 0.09 * layer},
-                                       {"null_mean", 0.0},
-                                       {"null_high", 0.002}});
+                                       {"chance", 0.002}});
   }
   study["rates"] = {{"arms",
                      {{{"arm", "dense"},
