@@ -24,3 +24,13 @@ endforeach()
 add_test(NAME levels.links COMMAND ${scripts}/links.sh ${CMAKE_SOURCE_DIR} ${CMAKE_CXX_COMPILER})
 add_test(NAME launcher COMMAND ${scripts}/launcher.sh ${CMAKE_SOURCE_DIR})
 set_tests_properties(levels.links launcher PROPERTIES LABELS programs TIMEOUT 300)
+
+if(TARGET lab_tests)
+  # The report in headless Chromium; without one (it is in cmake/packages.txt) the test is skipped.
+  add_test(NAME lab.browser COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/browser/report_test.py $<TARGET_FILE:lab_tests>)
+  set_tests_properties(lab.browser PROPERTIES LABELS programs TIMEOUT 300 SKIP_RETURN_CODE 77)
+endif()
+if(TARGET gamut)
+  add_test(NAME lab.study COMMAND python3 ${scripts}/study.py $<TARGET_FILE:gamut>)
+  set_tests_properties(lab.study PROPERTIES LABELS programs TIMEOUT 600)
+endif()
