@@ -18,7 +18,8 @@ Decoder::Decoder(Model& model, const Device& device, int64_t rows, int64_t capac
 
 size_t Decoder::state_bytes() const {
   size_t bytes = 0;
-  for (const auto& state : states_) bytes += state->bytes();
+  for (const auto& state : states_)
+    if (state) bytes += state->bytes();
   return bytes;
 }
 

@@ -41,10 +41,10 @@ Model::Model(const ModelSpec& spec, const Device& device)
     const std::string name = "layers." + std::to_string(i);
     const int index = static_cast<int>(i);
     Layer layer;
-    layer.mixer_norm = add_norm_weight(parameters_, spec_, name + ".mixer_norm");
     layer.mixer = build(sequence_mixers(), spec.layers[i].mixer, {parameters_, spec_, name + ".mixer", index}, "sequence mixer");
-    layer.channel_norm = add_norm_weight(parameters_, spec_, name + ".channel_norm");
+    if (layer.mixer) layer.mixer_norm = add_norm_weight(parameters_, spec_, name + ".mixer_norm");
     layer.channel = build(channel_mixers(), spec.layers[i].channel, {parameters_, spec_, name + ".channel", index}, "channel mixer");
+    if (layer.channel) layer.channel_norm = add_norm_weight(parameters_, spec_, name + ".channel_norm");
     layers_.push_back(std::move(layer));
   }
   if (spec.placement == NormPlacement::pre) final_norm_ = add_norm_weight(parameters_, spec_, "final_norm");
@@ -64,21 +64,22 @@ Tensor Model::hidden(Pass& pass) {
     for (int64_t i = 0; i < b * t; ++i) pass.positions_N.data<int32_t>()[i] = static_cast<int32_t>(pass.offset + i % t);
   Tensor x = ops::embedding(tape, pass.ids_BT, embedding_, dtype_, spec_.embedding_scale);
   Tensor branch;  // what the last component added, not yet in x
-  const auto run = [&](const ops::NormWeight& norm, auto& component) {
+  const auto run = [&](const ops::NormWeight& norm, auto* component) {
+    if (!component) return;
     if (spec_.placement == NormPlacement::pre) {
       const ops::AddNorm r = ops::add_norm(tape, x, branch, norm);
       x = r.sum;
-      branch = component.forward(pass, r.out);
+      branch = component->forward(pass, r.out);
     } else {
-      x = ops::add_norm(tape, x, component.forward(pass, x), norm).out;
+      x = ops::add_norm(tape, x, component->forward(pass, x), norm).out;
     }
   };
   for (size_t i = 0; i < layers_.size(); ++i) {
     pass.layer = static_cast<int>(i);
     if (pass.hidden_states && spec_.placement == NormPlacement::post) pass.hidden_states->push_back(x);
-    run(layers_[i].mixer_norm, *layers_[i].mixer);
+    run(layers_[i].mixer_norm, layers_[i].mixer.get());
     if (pass.hidden_states && spec_.placement == NormPlacement::pre) pass.hidden_states->push_back(x);
-    run(layers_[i].channel_norm, *layers_[i].channel);
+    run(layers_[i].channel_norm, layers_[i].channel.get());
   }
   if (!pass.pooled.empty()) ops::pooled_balance(tape, pass.pooled, pass.counted_N, pass.pooled_coefficient * pass.loss_scale);
   if (spec_.placement == NormPlacement::pre) x = ops::add_norm(tape, x, branch, final_norm_).out;
@@ -91,12 +92,13 @@ Tensor Model::logits(Pass& pass, const Tensor& hidden) const {
 }
 
 void Model::after_step() {
-  for (Layer& layer : layers_) layer.channel->after_step();
+  for (Layer& layer : layers_)
+    if (layer.channel) layer.channel->after_step();
 }
 
 std::vector<std::unique_ptr<MixerState>> Model::start(Tape& tape, int64_t batch, int64_t capacity) const {
   std::vector<std::unique_ptr<MixerState>> states;
-  for (const Layer& layer : layers_) states.push_back(layer.mixer->start(tape, batch, capacity));
+  for (const Layer& layer : layers_) states.push_back(layer.mixer ? layer.mixer->start(tape, batch, capacity) : nullptr);
   return states;
 }
 

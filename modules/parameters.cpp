@@ -1,6 +1,7 @@
 #include "modules/parameters.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -28,6 +29,25 @@ Tensor Parameters::add(std::string name, Shape shape, Role role, Init init, bool
   return value;
 }
 
+namespace {
+
+double drawn(const Init& init, const RandomStream& stream, int64_t i, int64_t width) {
+  const auto at = static_cast<uint64_t>(i);
+  switch (init.kind) {
+    case Init::Kind::normal: return init.value * stream.normal(at);
+    case Init::Kind::constant: return init.value;
+    case Init::Kind::log_of_uniform: return std::log(init.value + (init.top - init.value) * stream.uniform(at));
+    case Init::Kind::inverse_softplus: {
+      const double x = std::exp(std::log(init.value) + (std::log(init.top) - std::log(init.value)) * stream.uniform(at));
+      return x + std::log(-std::expm1(-x));
+    }
+    case Init::Kind::log_of_count: return std::log(1.0 + static_cast<double>(i % width));
+  }
+  return 0;
+}
+
+}  // namespace
+
 void Parameters::initialise(uint64_t seed, ThreadPool& pool) {
   for (Parameter& p : all_) {
     if (!p.value.raw()) continue;
@@ -45,7 +65,7 @@ void Parameters::initialise(uint64_t seed, ThreadPool& pool) {
             P* out = p.value.data<P>() + slice * each;
             // Through float, so that the f64 reference mode starts from the same weights.
             for (int64_t i = begin; i < std::min(each, begin + kBlock); ++i)
-              out[i] = static_cast<P>(static_cast<float>(p.init.value * stream.normal(static_cast<uint64_t>(i))));
+              out[i] = static_cast<P>(static_cast<float>(drawn(p.init, stream, i, p.value.width())));
           });
         }
       }

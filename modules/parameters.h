@@ -15,10 +15,16 @@ enum class Role : uint8_t { matrix, embedding, head, router, norm, bias, buffer 
 std::string_view name_of(Role role);
 
 struct Init {
-  enum class Kind : uint8_t { normal, constant } kind = Kind::normal;
-  double value = 0.02;  // standard deviation, or the constant
+  enum class Kind : uint8_t { normal, constant, log_of_uniform, inverse_softplus, log_of_count } kind = Kind::normal;
+  double value = 0.02, top = 0;  // standard deviation, the constant, or the ends of a range
   static Init normal(double std) { return {Kind::normal, std}; }
   static Init constant(double c) { return {Kind::constant, c}; }
+  // ln u, u uniform: rates of decay.
+  static Init log_of_uniform(double low, double high) { return {Kind::log_of_uniform, low, high}; }
+  // softplus⁻¹(u), ln u uniform: biases of step sizes between low and high.
+  static Init inverse_softplus(double low, double high) { return {Kind::inverse_softplus, low, high}; }
+  // ln(1 + place in the last dimension).
+  static Init log_of_count() { return {Kind::log_of_count}; }
 };
 
 struct Parameter {

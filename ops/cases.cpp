@@ -18,6 +18,7 @@ std::vector<Case> collect(cases::Size size) {
   cases::moe(size, add);
   cases::route(size, add);
   cases::cross_entropy(size, add);
+  cases::recurrent(size, add);
   return all;
 }
 

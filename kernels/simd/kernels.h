@@ -4,9 +4,12 @@
 #include "kernels/activation.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
+#include "kernels/conv.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
+#include "kernels/map.h"
 #include "kernels/norm.h"
+#include "kernels/linear_attention.h"
 #include "kernels/rotary.h"
 #include "kernels/router.h"
 
@@ -32,6 +35,12 @@ namespace gamut::kernels {
   template <class T> void sum_rows(int64_t count, const T* const* rows, int64_t d, T* out); \
   template <class P> double sum_squares(int64_t n, const P* x);                             \
   template <class P> void adamw(const AdamW<P>&);                                           \
+  template <class T> void map_forward(const MapForward<T>&);                                \
+  template <class T> void map_backward(const MapBackward<T>&);                              \
+  template <class T> void conv_forward(const ConvForward<T>&);                              \
+  template <class T> void conv_backward(const ConvBackward<T>&);                            \
+  template <class T> void linear_attention_forward(const LinearAttentionForward<T>&);\
+  template <class T> void linear_attention_backward(const LinearAttentionBackward<T>&);\
   }
 GAMUT_DECLARE_VECTOR_KERNELS(portable)
 GAMUT_DECLARE_VECTOR_KERNELS(avx2)

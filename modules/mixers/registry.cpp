@@ -1,4 +1,5 @@
 #include "modules/mixers/attention.h"
+#include "modules/mixers/mixers.h"
 #include "modules/registry.h"
 
 namespace gamut {
@@ -10,6 +11,16 @@ const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "attention, 1 is multi-query, anything between grouped-query. Options: heads, kv_heads, head_dim, rope, rope_theta, rotary (dimensions "
        "that rotate), rope_interleaved, window (0: unlimited), qk_norm, bias, output_bias. [Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021]",
        build_attention},
+      {"gated_deltanet",
+       "A state S per head that decays and is corrected towards what it should hold: S ← e^g·S, S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v after a short causal "
+       "convolution, q and k of length 1, and o normalised and gated. Constant memory. Options: key_heads, value_heads, key_dim, value_dim, conv, norm_eps. "
+       "[Yang et al., Gated Delta Networks, 2024]",
+       build_gated_deltanet},
+      {"mamba2",
+       "A selective state space with one decay per head: h ← e^(ΔA)·h + Δ·Bᵀx, y = C·h + D·x, with x, B, C after a short causal convolution and Δ = softplus(dt + bias); gated by SiLU(z) and "
+       "normalised in groups. Constant memory. Options: heads, head_dim, groups, state, conv, conv_bias, bias, norm, norm_groups, norm_eps, step_min, step_max. [Dao & Gu, Transformers are SSMs, 2024]",
+       build_mamba2},
+      {"none", "No sequence mixer: the layer is its channel mixer alone.", [](const BuildContext&, Config&) { return std::unique_ptr<SequenceMixer>(); }},
   };
   return rows;
 }

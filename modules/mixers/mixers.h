@@ -1,0 +1,23 @@
+// Sequence mixers: how positions exchange information. Each has its file beside this one, and its row in registry.cpp.
+#pragma once
+
+#include "modules/module.h"
+
+namespace gamut {
+
+struct GatedDeltaNetOptions {
+  int64_t key_heads, value_heads, key_dim, value_dim, conv;
+  double norm_eps;
+  static GatedDeltaNetOptions take(Config& cfg, const ModelSpec& spec);
+};
+std::unique_ptr<SequenceMixer> build_gated_deltanet(const BuildContext& ctx, Config& options);
+
+struct Mamba2Options {
+  int64_t heads, head_dim, groups, state, conv, norm_groups;
+  bool conv_bias, bias, norm;
+  double norm_eps, step_min, step_max;
+  static Mamba2Options take(Config& cfg, const ModelSpec& spec);
+};
+std::unique_ptr<SequenceMixer> build_mamba2(const BuildContext& ctx, Config& options);
+
+}  // namespace gamut

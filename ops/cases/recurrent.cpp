@@ -1,0 +1,99 @@
+#include "ops/cases/families.h"
+#include "ops/conv.h"
+#include "ops/gate.h"
+#include "ops/linear_attention.h"
+#include "ops/map.h"
+#include "ops/norm.h"
+
+namespace gamut::ops::cases {
+namespace {
+
+using kernels::Formula;
+
+Case map_case(std::string name, Formula formula, int64_t n, int64_t d, double c0 = 0, double c1 = 0) {
+  const kernels::FormulaInputs inputs = kernels::inputs_of(formula);
+  Case c{.name = "map/" + name};
+  for (int k = 0; k < inputs.full; ++k) c.inputs.push_back(activation("x" + std::to_string(k), {n, d}));
+  for (int k = 0; k < inputs.vectors; ++k) c.inputs.push_back(vector("v" + std::to_string(k), d, 0.2));
+  c.apply = [=](Tape& tape, Inputs in) {
+    switch (10 * inputs.full + inputs.vectors) {
+      case 10: return std::vector{map(tape, formula, {in[0]}, {}, c0, c1)};
+      case 11: return std::vector{map(tape, formula, {in[0]}, {in[1]}, c0, c1)};
+      case 12: return std::vector{map(tape, formula, {in[0]}, {in[1], in[2]}, c0, c1)};
+      case 20: return std::vector{map(tape, formula, {in[0], in[1]}, {}, c0, c1)};
+      case 21: return std::vector{map(tape, formula, {in[0], in[1]}, {in[2]}, c0, c1)};
+      default: return std::vector{map(tape, formula, {in[0], in[1], in[2]}, {in[3]}, c0, c1)};
+    }
+  };
+  return c;
+}
+
+Case conv_case(std::string name, int64_t b, int64_t t, int64_t channels, int64_t width, bool bias, bool silu) {
+  Case c{.name = "conv/" + name, .inputs = {activation("x", {b, t, channels}), {"w", Kind::parameter, {channels, width}, 0, 0.5}}};
+  if (bias) c.inputs.push_back(vector("bias", channels));
+  c.apply = [=](Tape& tape, Inputs in) { return std::vector{conv(tape, in[0], {in[1], bias ? in[2] : Tensor(), silu})}; };
+  return c;
+}
+
+struct LinearCase {
+  int64_t b, t, g, h, k, v;
+  bool decay = true, beta = true, skip = false, delta = false;
+};
+// Keys and queries of length 1, as the mixers make them; decays by −softplus, writing strengths by σ.
+Case linear_attention_case(std::string name, const LinearCase& l) {
+  Case c{.name = "linear_attention/" + name,
+         .inputs = {activation("q", {l.b, l.t, l.g, l.k}), activation("k", {l.b, l.t, l.g, l.k}), activation("v", {l.b, l.t, l.h, l.v}),
+                    {"decay", Kind::parameter, {l.b, l.t, l.h}, -1, 1}, {"beta", Kind::parameter, {l.b, l.t, l.h}}, vector("skip", l.h, 1), {"zero", Kind::constant, {l.h}, 0, 0}},
+         .apply = [l](Tape& tape, Inputs in) {
+           const NormWeight unit{.eps = 1e-6};
+           LinearAttention a{.q = norm(tape, in[0], unit), .k = norm(tape, in[1], unit), .v = in[2], .scale = 1 / static_cast<double>(l.k), .delta = l.delta};
+           const Tensor gain = tape.zeros({l.k}, in[3].dtype());  // 1/√K
+           if (tape.runs())
+             with_float_type(gain.dtype(), [&]<class P>() {
+               if constexpr (!std::is_same_v<P, bf16>) std::fill_n(gain.data<P>(), l.k, P(1) / std::sqrt(static_cast<P>(l.k)));
+             });
+           a.k = map(tape, Formula::times_vector, {a.k}, {gain});
+           if (l.decay) a.decay = map(tape, Formula::minus_exp_times, {map(tape, Formula::softplus_plus, {in[3]}, {in[6]}, 0, 1e30)}, {in[6]});
+           if (l.beta) a.beta = map(tape, Formula::sigmoid, {in[4]});
+           if (l.skip) a.skip_H = in[5];
+           return std::vector{linear_attention(tape, a)};
+         }};
+  return c;
+}
+
+}  // namespace
+
+void recurrent(Size size, Add add) {
+  if (size == Size::lab) {
+    add(conv_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 4, true, true));
+    add(linear_attention_case("lab", {Lab::batch, Lab::length, Lab::heads, Lab::heads, Lab::head_dim, 2 * Lab::head_dim, true, true, false, true}));
+    return;
+  }
+  const std::pair<const char*, Formula> formulas[] = {
+      {"tanh", Formula::tanh}, {"sigmoid", Formula::sigmoid}, {"sigmoid_plus", Formula::sigmoid_plus}, {"times", Formula::times}, {"times_vector", Formula::times_vector},
+      {"affine", Formula::affine}, {"sigmoid_gate", Formula::sigmoid_gate}, {"minus_exp_times", Formula::minus_exp_times}, {"mix", Formula::mix},
+      {"mix_sigmoid_plus", Formula::mix_sigmoid_plus}, {"key_scale", Formula::key_scale}};
+  for (const auto& [name, formula] : formulas) add(map_case(name, formula, 5, 37));
+  add(map_case("scaled_sigmoid_plus", Formula::scaled_sigmoid_plus, 5, 37, -0.6065307));
+  add(map_case("softplus_plus", Formula::softplus_plus, 5, 37, 0, 1e30));
+  add(map_case("softplus_clamped", Formula::softplus_plus, 5, 37, 0.3, 1.5));
+  add(map_case("blocks", Formula::mix, 300, 19));
+
+  add({.name = "gate/silu", .inputs = {activation("gate", {3, 21}), activation("x", {3, 21})}, .apply = [](Tape& tape, Inputs in) {
+         return std::vector{gate(tape, kernels::Activation::silu, in[0], in[1])};
+       }});
+  add(conv_case("one", 1, 1, 1, 1, false, false));
+  add(conv_case("short", 2, 2, 5, 4, true, true));
+  add(conv_case("plain", 2, 9, 21, 3, false, false));
+  add(conv_case("silu", 1, 13, 70, 4, true, true));
+
+  add(linear_attention_case("two", {1, 2, 1, 1, 3, 1}));
+  add(linear_attention_case("plain", {2, 7, 2, 2, 5, 3, false, false}));
+  add(linear_attention_case("decay", {1, 70, 1, 2, 4, 6, true, false}));
+  add(linear_attention_case("ssd", {1, 66, 1, 10, 3, 5, true, true, true}));
+  add(linear_attention_case("delta", {2, 9, 1, 1, 4, 4, false, true, false, true}));
+  add(linear_attention_case("gated_delta", {1, 131, 2, 4, 6, 5, true, true, false, true}));
+  add(linear_attention_case("gated_delta_wide", {1, 67, 1, 1, 17, 33, true, true, true, true}));
+}
+
+}  // namespace gamut::ops::cases

@@ -1,0 +1,19 @@
+// Causal depthwise convolution over time.
+#pragma once
+
+#include "core/tape.h"
+#include "kernels/conv.h"
+
+namespace gamut::ops {
+
+struct ConvWeight {
+  Tensor w_CW;     // [C, W] f32 (f64); the last tap is the current token
+  Tensor bias_C;   // ?
+  bool silu = false;
+};
+
+// x [B, T, C]; result like x (kernels/conv.h). `before`, when given, is [B, W−1, C] like x: the inputs before the first token; it
+// takes no gradient and holds the last W−1 inputs afterwards. Without it the sequence begins with zeros.
+Tensor conv(Tape& tape, const Tensor& x, const ConvWeight& weight, const Tensor& before = Tensor());
+
+}  // namespace gamut::ops
