@@ -152,7 +152,7 @@ struct ThreadPool::Impl {
       seen = shared.epoch.load(std::memory_order_acquire);
       if (shared.stop.load()) return;
       take_tasks(thread);
-      shared.busy.fetch_sub(1, std::memory_order_release);
+      if (shared.busy.fetch_sub(1) == 1) shared.busy.notify_one();
     }
   }
 
@@ -196,12 +196,13 @@ void ThreadPool::parallel_for(int64_t tasks, TaskRef run) {
   p.shared.busy.store(threads_ - 1, std::memory_order_relaxed);
   p.start_epoch();
   p.take_tasks(0);
-  // A worker whose core is taken by another process may need long: after a while give the core away.
+  // A worker whose core is taken by another process may need long: after a while sleep. (Yielding in a loop instead costs a thread
+  // its share of the core where yielding forfeits run time, as in Linux 6.18.)
   const auto until = std::chrono::steady_clock::now() + kSpin;
   int spins = 0;
-  while (p.shared.busy.load(std::memory_order_acquire) > 0) {
+  for (int busy; (busy = p.shared.busy.load(std::memory_order_acquire)) > 0;) {
     relax();
-    if ((++spins & 63) == 0 && std::chrono::steady_clock::now() > until) std::this_thread::yield();
+    if ((++spins & 63) == 0 && std::chrono::steady_clock::now() > until) p.shared.busy.wait(busy, std::memory_order_acquire);
   }
   if (p.failure) std::rethrow_exception(p.failure);
 }

@@ -1,0 +1,149 @@
+// Gradients of whole models against finite differences, in f64.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "objectives/objective.h"
+#include "tiny_models.h"
+
+namespace gamut {
+namespace {
+
+struct Variant {
+  std::string name;
+  ModelSpec spec;
+};
+
+std::vector<Variant> variants() {
+  const auto router = [](Json options) { return Json{{"router", std::move(options)}}; };
+  return {
+      {"dense", tiny_spec()},
+      {"tied_embeddings", tiny_spec({{"tied", true}, {"embedding_scale", 1.7}})},
+      {"layer_norm_biases_plain_gelu", tiny_spec({{"norm", "layer"}, {"mixer", {{"kv_heads", 2}, {"bias", true}}}, {"channel", {{"gated", false}, {"activation", "gelu"}, {"bias", true}}}})},
+      {"post_norm", tiny_spec({{"norm_placement", "post"}, {"channel", {{"activation", "gelu_tanh"}}}})},
+      {"query_key_norm_window", tiny_spec({{"mixer", {{"qk_norm", true}, {"window", 3}}}})},
+      {"partial_interleaved_rotation", tiny_spec({{"mixer", {{"rotary", 2}, {"rope_interleaved", true}, {"kv_heads", 2}}}})},
+      {"no_rotation", tiny_spec({{"mixer", {{"rope", false}}}})},
+      {"moe_switch_loss", tiny_moe(router({{"balance_loss", 0.3}}))},
+      {"moe_z_loss_not_normalised", tiny_moe(router({{"normalise", false}, {"scale", 1.5}, {"balance_loss", 0.2}, {"z_loss", 0.1}}))},
+      {"moe_switch_top1", tiny_moe({{"top_k", 1}, {"router", {{"kind", "switch"}, {"balance_loss", 0.3}, {"z_loss", 0.1}}}})},
+      {"moe_sigmoid_loss_free_bias", tiny_moe(router({{"score", "sigmoid"}, {"balance", "bias"}, {"bias_rate", 0.01}, {"scale", 2.0}}))},
+      {"moe_sigmoid_switch_loss", tiny_moe(router({{"score", "sigmoid"}, {"balance_loss", 0.3}, {"z_loss", 0.1}}))},
+      {"moe_pooled_loss_tied", tiny_moe(router({{"balance", "pooled"}, {"balance_loss", 0.3}}), {{"tied", true}})},
+      {"moe_shared_expert_post_norm", tiny_moe({{"shared_hidden", 5}}, {{"norm_placement", "post"}, {"mixer", {{"qk_norm", true}}}})},
+      {"moe_capacity", tiny_moe({{"capacity_factor", 0.8}, {"router", {{"balance_loss", 0.3}}}})},
+      {"moe_plain_relu2_biases", tiny_moe({{"gated", false}, {"activation", "relu2"}}, {{"mixer", {{"bias", true}}}})},
+      {"moe_hash", tiny_moe(router({{"kind", "hash"}}))},
+      {"moe_frozen_random", tiny_moe(router({{"kind", "random"}}))},
+      {"moe_after_dense_layer", tiny_moe({{"top_k", 3}}, {{"dense_layers", {0}}, {"dense", {{"hidden", 10}}}})},
+  };
+}
+
+const std::vector<Variant>& all_variants() {
+  static const std::vector<Variant> list = variants();
+  return list;
+}
+
+class ModelGradient : public testing::TestWithParam<size_t> {};
+
+// Central differences of fourth order: the error of the quotient is about 1e-16·loss/step and step⁴.
+TEST_P(ModelGradient, EqualsFiniteDifferences) {
+  constexpr double kStep = 2e-4, kBound = 1e-6, kShare = 0.4;  // kShare: of a step's tokens in this micro-batch
+  constexpr int64_t kRows = 2, kLength = 6, kElements = 60;    // kElements: tried of one tensor at most
+  const ModelSpec& spec = all_variants()[GetParam()].spec;
+  ThreadPool pool(1);
+  TinyModel tiny(spec, pool);
+  const auto objective = build_objective("causal");
+  const std::vector<int32_t> inputs = random_ids(kRows * kLength, spec.vocab);
+  std::vector<int32_t> targets = random_ids(kRows * kLength, spec.vocab, 2);
+  targets[3] = -1;  // ignored
+
+  std::vector<RoutingRecord> routing;
+  const auto run = [&](Tape& tape) {
+    routing.clear();
+    Pass pass{.tape = tape, .ids_BT = id_tensor(tape, inputs, kRows, kLength, spec.vocab), .loss_scale = kShare, .routing = &routing, .routing_choices = true};
+    objective->loss(tiny.model, pass, {kRows, kLength, inputs, targets}, 1.0 / 25);
+    return tape.total_loss();
+  };
+  const auto loss = [&] {
+    Tape tape(tiny.device, Tape::Mode::training);
+    return run(tape);
+  };
+  {
+    Tape tape(tiny.device, Tape::Mode::training);
+    run(tape);
+    tape.backward();
+  }
+  std::vector<std::vector<int32_t>> choices;
+  for (const RoutingRecord& r : routing) choices.push_back(r.index_Nk);
+  std::vector<std::vector<double>> gradients;
+  for (const Parameter& p : tiny.model.parameters().all()) gradients.push_back(p.trained ? elements(p.value.grad()->value) : std::vector<double>());
+
+  size_t at = 0;
+  for (Parameter& p : tiny.model.parameters().all()) {
+    const std::vector<double>& gradient = gradients[at++];
+    if (!p.trained) continue;
+    double scale = 0;
+    for (const double g : gradient) scale = std::max(scale, std::abs(g));
+    EXPECT_GT(scale, 0) << p.name << " has no gradient";
+    const int64_t stride = std::max<int64_t>(1, p.value.elements() / kElements);
+    for (int64_t i = 0; i < p.value.elements(); i += stride) {
+      double& x = p.value.data<double>()[i];
+      const double before = x;
+      const auto moved = [&](double step) {
+        x = before + step;
+        p.value.changed();
+        const double value = loss();
+        for (size_t l = 0; l < routing.size(); ++l) EXPECT_EQ(routing[l].index_Nk, choices[l]) << "a routing decision flips: choose another point";
+        return value;
+      };
+      const double numeric = (8 * (moved(kStep) - moved(-kStep)) - (moved(2 * kStep) - moved(-2 * kStep))) / (12 * kStep);
+      x = before;
+      p.value.changed();
+      ASSERT_NEAR(gradient[static_cast<size_t>(i)], numeric, kBound * scale + 2e-12) << p.name << " element " << i << " of largest " << scale;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ModelGradient, testing::Range<size_t>(0, all_variants().size()), [](const auto& which) { return all_variants()[which.param].name; });
+
+TEST(Causal, CountsTargetsThatBearLoss) {
+  const std::vector<int32_t> inputs{1, 2, 3, 4}, targets{2, -1, 4, -1};
+  EXPECT_EQ(build_objective("causal")->loss_tokens({2, 2, inputs, targets}), 2);
+}
+
+TEST(Objectives, UnknownNameNamesTheNearest) {
+  try {
+    build_objective("casual");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("causal"), std::string::npos) << error.what();
+  }
+}
+
+// The loss by hand: −log softmax of the model's own logits.
+TEST(Causal, LossIsTheNegativeLogLikelihoodOfTheNextToken) {
+  ThreadPool pool(1);
+  TinyModel tiny(tiny_spec(), pool);
+  const std::vector<int32_t> inputs{1, 5, 7, 2, 9, 4}, targets{5, 7, -1, 9, 4, 0};
+  Tape tape(tiny.device, Tape::Mode::inference);
+  Pass pass{.tape = tape, .ids_BT = id_tensor(tape, inputs, 2, 3, 13)};
+  const ops::HeadLoss head = build_objective("causal")->loss(tiny.model, pass, {2, 3, inputs, targets}, 0.2);
+  Pass again{.tape = tape, .ids_BT = pass.ids_BT, .sight = {.causal = true}};
+  const Tensor logits = tiny.model.logits(again, tiny.model.hidden(again));
+  double sum = 0;
+  for (int64_t t = 0; t < 6; ++t) {
+    double nats = 0;
+    if (targets[static_cast<size_t>(t)] >= 0) {
+      double partition = 0;
+      for (int64_t v = 0; v < 13; ++v) partition += std::exp(element(logits, t * 13 + v));
+      nats = std::log(partition) - element(logits, t * 13 + targets[static_cast<size_t>(t)]);
+    }
+    EXPECT_NEAR(element(head.token_N, t), nats, 1e-12);
+    sum += nats;
+  }
+  EXPECT_NEAR(element(head.loss, 0), 0.2 * sum, 1e-12);
+}
+
+}  // namespace
+}  // namespace gamut
