@@ -1,0 +1,216 @@
+// Routers against a plain computation from their own logits.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "modules/channels/routers/router.h"
+#include "ops/ffn.h"
+#include "tiny_models.h"
+
+namespace gamut {
+namespace {
+
+constexpr int64_t kTokens = 24, kWidth = 8, kVocab = 13;
+
+struct RouterBench {
+  RouterBench(int64_t experts, int64_t k, Json options, uint64_t seed = 1)
+      : spec(tiny_spec()), parameters(device.arena, DType::f64), tape(device, Tape::Mode::training), experts_(experts), k_(k) {
+    const std::string kind = options.value("kind", "topk");
+    options.erase("kind");
+    Config cfg(options, {.source = "test"});
+    router = find_registered(routers(), kind, "router").build({{parameters, spec, "r", 0}, experts, k}, cfg);
+    cfg.finish();
+    parameters.allocate_gradients();
+    parameters.initialise(seed, pool);
+    x = tape.empty({1, kTokens, kWidth}, DType::f64);
+    const RandomStream stream(seed, "test", "x");
+    for (int64_t i = 0; i < x.elements(); ++i) x.data<double>()[i] = stream.normal(static_cast<uint64_t>(i));
+    x.require_grad();
+    ids = id_tensor(tape, random_ids(kTokens, kVocab), 1, kTokens, kVocab);
+  }
+
+  ops::Routing route() {
+    Pass pass{.tape = tape, .ids_BT = ids};
+    return router->route(pass, x);
+  }
+  Tensor bias() { return parameters.find("r.router_bias")->value; }
+
+  ThreadPool pool{1};
+  Device device = Device::real(pool);
+  ModelSpec spec;
+  Parameters parameters;
+  Tape tape;
+  std::unique_ptr<Router> router;
+  Tensor x, ids;
+  int64_t experts_, k_;
+};
+
+struct Plain {
+  bool sigmoid = false, normalise = true;
+  double scale = 1;
+  std::vector<double> bias;
+};
+
+// Chooses and weighs as the equations say, row by row.
+void expect_plain(RouterBench& bench, const ops::Routing& r, const Plain& plain) {
+  const int64_t e = bench.experts_, k = bench.k_;
+  std::vector<int64_t> load(static_cast<size_t>(e));
+  for (int64_t t = 0; t < kTokens; ++t) {
+    std::vector<double> score(static_cast<size_t>(e)), selection;
+    double partition = 0;
+    for (int64_t i = 0; i < e; ++i) {
+      const double logit = element(r.logits_NE, t * e + i);
+      score[static_cast<size_t>(i)] = plain.sigmoid ? 1 / (1 + std::exp(-logit)) : std::exp(logit);
+      partition += score[static_cast<size_t>(i)];
+    }
+    if (!plain.sigmoid)
+      for (double& s : score) s /= partition;
+    selection = score;
+    for (size_t i = 0; i < plain.bias.size(); ++i) selection[i] += plain.bias[i];
+    std::vector<int> order(static_cast<size_t>(e));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return selection[static_cast<size_t>(a)] > selection[static_cast<size_t>(b)]; });
+    double chosen = 0;
+    for (int64_t j = 0; j < k; ++j) chosen += score[static_cast<size_t>(order[static_cast<size_t>(j)])];
+    for (int64_t j = 0; j < k; ++j) {
+      const int expert = order[static_cast<size_t>(j)];
+      ++load[static_cast<size_t>(expert)];
+      ASSERT_EQ(r.index_Nk.data<int32_t>()[t * k + j], expert) << "token " << t << " slot " << j;
+      const double gate = score[static_cast<size_t>(expert)] / (plain.normalise ? chosen : 1) * plain.scale;
+      ASSERT_NEAR(element(r.weight_Nk, t * k + j), gate, 1e-12) << "token " << t << " slot " << j;
+    }
+  }
+  for (int64_t i = 0; i < e; ++i) EXPECT_EQ(r.load_E.data<int32_t>()[i], load[static_cast<size_t>(i)]);
+}
+
+TEST(TopKRouter, SoftmaxNormalisedOverTheChosen) {
+  RouterBench bench(6, 2, {{"scale", 2.0}});
+  expect_plain(bench, bench.route(), {.scale = 2});
+}
+
+TEST(TopKRouter, SoftmaxNotNormalised) {
+  RouterBench bench(6, 3, {{"normalise", false}});
+  expect_plain(bench, bench.route(), {.normalise = false});
+}
+
+TEST(TopKRouter, Sigmoid) {
+  RouterBench bench(6, 2, {{"score", "sigmoid"}, {"normalise", false}});
+  expect_plain(bench, bench.route(), {.sigmoid = true, .normalise = false});
+  RouterBench normalised(6, 2, {{"score", "sigmoid"}});
+  expect_plain(normalised, normalised.route(), {.sigmoid = true});
+}
+
+TEST(SwitchRouter, GateIsTheProbability) {
+  RouterBench bench(5, 1, {{"kind", "switch"}});
+  expect_plain(bench, bench.route(), {.normalise = false});
+}
+
+TEST(RandomRouter, RoutesByContentAndStaysFrozen) {
+  RouterBench bench(6, 2, {{"kind", "random"}});
+  expect_plain(bench, bench.route(), {});
+  EXPECT_FALSE(bench.parameters.find("r.router")->trained);
+  EXPECT_FALSE(bench.parameters.find("r.router")->value.needs_grad());
+}
+
+TEST(HashRouter, DependsOnTheTokenAlone) {
+  RouterBench bench(7, 3, {{"kind", "hash"}, {"scale", 3.0}}), other(7, 3, {{"kind", "hash"}, {"scale", 3.0}}, 2);
+  const ops::Routing r = bench.route(), s = other.route();
+  EXPECT_TRUE(bench.parameters.all().empty());
+  std::vector<std::vector<int32_t>> seen(kVocab);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    const int32_t* row = r.index_Nk.data<int32_t>() + t * 3;
+    std::vector<int32_t> experts(row, row + 3);
+    EXPECT_TRUE(std::equal(row, row + 3, s.index_Nk.data<int32_t>() + t * 3)) << "other activations, other seed: the same experts";
+    for (int64_t j = 0; j < 3; ++j) EXPECT_EQ(element(r.weight_Nk, t * 3 + j), 1.0);
+    auto& before = seen[static_cast<size_t>(bench.ids.data<int32_t>()[t])];
+    if (before.empty()) before = experts;
+    EXPECT_EQ(experts, before);
+    std::sort(experts.begin(), experts.end());
+    EXPECT_EQ(std::unique(experts.begin(), experts.end()), experts.end()) << "k distinct experts";
+  }
+}
+
+// Bias b_e moves once a step by rate·sign(mean load − load), over all of the step's micro-batches; it steers selection, not gates.
+TEST(LossFreeBias, MovesAgainstTheLoadOfTheWholeStep) {
+  RouterBench bench(4, 2, {{"score", "sigmoid"}, {"balance", "bias"}, {"bias_rate", 0.25}});
+  EXPECT_EQ(bench.parameters.find("r.router_bias")->role, Role::buffer);
+  std::vector<double> expected(4, 0);
+  for (int step = 0; step < 3; ++step) {
+    std::vector<int64_t> load(4);
+    for (int micro = 0; micro < 2; ++micro) {
+      for (int64_t i = 0; i < bench.x.elements(); ++i) bench.x.data<double>()[i] += 0.3;  // another batch
+      const ops::Routing r = bench.route();
+      expect_plain(bench, r, {.sigmoid = true, .bias = expected});
+      for (size_t e = 0; e < 4; ++e) load[e] += r.load_E.data<int32_t>()[e];
+    }
+    bench.router->after_step();
+    for (size_t e = 0; e < 4; ++e) expected[e] += load[e] < kTokens ? 0.25 : load[e] > kTokens ? -0.25 : 0;  // mean: 2·24·2/4
+    EXPECT_EQ(elements(bench.bias()), expected);
+  }
+  EXPECT_NE(expected, std::vector<double>(4, 0));
+}
+
+TEST(LossFreeBias, EvaluationDoesNotCount) {
+  RouterBench bench(4, 2, {{"score", "sigmoid"}, {"balance", "bias"}, {"bias_rate", 0.25}});
+  Tape tape(bench.device, Tape::Mode::inference);
+  Pass pass{.tape = tape, .ids_BT = bench.ids};
+  bench.router->route(pass, bench.x);
+  bench.router->after_step();
+  EXPECT_EQ(elements(bench.bias()), std::vector<double>(4, 0));
+}
+
+TEST(BalancingLosses, EqualTheirDefinitions) {
+  RouterBench bench(5, 2, {{"balance_loss", 0.5}, {"z_loss", 0.25}});
+  const ops::Routing r = bench.route();
+  double balance = 0, z = 0;
+  for (int64_t e = 0; e < 5; ++e) {
+    double p = 0;
+    for (int64_t t = 0; t < kTokens; ++t) p += element(r.scores_NE, t * 5 + e) / kTokens;
+    balance += 5 * p * r.load_E.data<int32_t>()[e] / (2.0 * kTokens);
+  }
+  for (int64_t t = 0; t < kTokens; ++t) {
+    double partition = 0;
+    for (int64_t e = 0; e < 5; ++e) partition += std::exp(element(r.logits_NE, t * 5 + e));
+    z += std::pow(std::log(partition), 2) / kTokens;
+  }
+  EXPECT_NEAR(r.balance, balance, 1e-12);
+  EXPECT_NEAR(r.z, z, 1e-12);
+  EXPECT_NEAR(bench.tape.total_loss(), 0.5 * balance + 0.25 * z, 1e-12);
+}
+
+// A capacity drops the later slots of a full expert: the same result as without capacity when their gates are 0.
+TEST(Capacity, DropsTheLastSlotsOfAFullExpert) {
+  RouterBench bench(4, 2, Json::object());
+  const ops::Routing r = bench.route();
+  ops::FfnWeights w;
+  const RandomStream stream(3, "test", "w");
+  uint64_t drawn = 0;
+  const auto weight = [&](Shape shape) {
+    const Tensor t = bench.tape.empty(shape, DType::f64);
+    for (int64_t i = 0; i < t.elements(); ++i) t.data<double>()[i] = stream.normal(drawn++);
+    return t;
+  };
+  w.gate = weight({4, 6, kWidth});
+  w.up = weight({4, 6, kWidth});
+  w.down = weight({4, kWidth, 6});
+  const int64_t capacity = 10;  // of 12 on average
+  const Tensor kept = bench.tape.empty({kTokens, 2}, DType::f64);
+  std::vector<int64_t> taken(4);
+  int64_t expected = 0, dropped = -1, none = -1;
+  for (int64_t s = 0; s < 2 * kTokens; ++s) {
+    const bool fits = taken[static_cast<size_t>(r.index_Nk.data<int32_t>()[s])]++ < capacity;
+    kept.data<double>()[s] = fits ? r.weight_Nk.data<double>()[s] : 0;
+    expected += !fits;
+  }
+  ASSERT_GT(expected, 0);
+  const Tensor limited = ops::moe(bench.tape, bench.x, {r.index_Nk, r.weight_Nk, capacity}, w, &dropped);
+  const Tensor plain = ops::moe(bench.tape, bench.x, {r.index_Nk, kept, 0}, w, &none);
+  EXPECT_EQ(dropped, expected);
+  EXPECT_EQ(none, 0);
+  const std::vector<double> a = elements(limited), b = elements(plain);
+  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-13);
+}
+
+}  // namespace
+}  // namespace gamut
