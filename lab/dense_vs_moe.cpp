@@ -57,10 +57,11 @@ Settings read_settings(Config& cfg) {
   s.data.recipe = data.take<std::string>("recipe", s.data.recipe);
   s.data.path = data.take<std::string>("path", "");
   s.data.cache = data.take<std::string>("cache", "");
+  s.tier.vocab = data.take_in<int64_t>("vocab_size", s.tier.vocab, 257, 1 << 16);
   data.finish();
   cfg.finish();
   s.data.vocab_size = s.tier.vocab;
-  s.chosen = {{"tier", name}, {"seed", s.seed}, {"seeds", s.tier.seeds}, {"minutes", s.minutes}, {"data", {{"recipe", s.data.recipe}, {"path", s.data.path.string()}}}};
+  s.chosen = {{"tier", name}, {"seed", s.seed}, {"seeds", s.tier.seeds}, {"minutes", s.minutes}, {"data", {{"recipe", s.data.recipe}, {"path", s.data.path.string()}, {"vocab_size", s.tier.vocab}}}};
   return s;
 }
 
