@@ -23,8 +23,8 @@ int terminal_width() {
   return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
-// Cuts to `width` columns, counting UTF-8 sequences as one.
-std::string fit(const std::string& line, int width) {
+// Bytes of the first `width` columns, and how many columns those are; a UTF-8 sequence counts as one.
+std::pair<size_t, int> measure(const std::string& line, int width) {
   int columns = 0;
   size_t i = 0;
   while (i < line.size() && columns < width) {
@@ -32,7 +32,7 @@ std::string fit(const std::string& line, int width) {
     while (i < line.size() && (static_cast<unsigned char>(line[i]) & 0xc0) == 0x80) ++i;
     ++columns;
   }
-  return line.substr(0, i);
+  return {i, columns};
 }
 
 }  // namespace
@@ -59,21 +59,23 @@ void Progress::update(double done, const std::string& note) {
   if (shown_ != Clock::time_point{} && now - shown_ < pause) return;
   shown_ = now;
   const double seconds = std::chrono::duration<double>(now - started_).count();
-  std::string line = title_;
+  std::string rest;
+  const double share = total_ > 0 ? std::clamp(done / total_, 0.0, 1.0) : 0;
   if (total_ > 0) {
-    const double share = std::clamp(done / total_, 0.0, 1.0);
-    if (on_terminal()) {
-      constexpr int kCells = 20;
-      const int full = static_cast<int>(std::lround(share * kCells));
-      line += " ";
-      for (int i = 0; i < kCells; ++i) line += i < full ? "█" : "░";
-    }
-    line += fmt::format(" {:3.0f}%", share * 100);
-    if (done > first_ && seconds > 0.5) line += " · ETA " + human_seconds(seconds * (total_ - done) / (done - first_));
+    rest = fmt::format(" {:3.0f}%", share * 100);
+    if (done > first_ && seconds > 0.5) rest += " · ETA " + human_seconds(seconds * (total_ - done) / (done - first_));
   }
-  if (!note.empty()) line += " · " + note;
+  if (!note.empty()) rest += " · " + note;
+  std::string line = title_;
+  if (total_ > 0 && on_terminal()) {  // the bar takes what the words leave
+    const int room = terminal_width() - 2 - measure(title_ + rest, 1 << 20).second, cells = std::clamp(room, 0, 20);
+    const int full = static_cast<int>(std::lround(share * cells));
+    line += " ";
+    for (int i = 0; i < cells; ++i) line += i < full ? "█" : "░";
+  }
+  line += rest;
   if (on_terminal()) {
-    put("\r" + fit(line, terminal_width() - 1) + "\x1b[K");
+    put("\r" + line.substr(0, measure(line, terminal_width() - 1).first) + "\x1b[K");
     g_line_shown = true;
   } else {
     put(line + "\n");

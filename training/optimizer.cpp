@@ -24,6 +24,11 @@ std::vector<Chunk> chunks_of(const std::vector<Optimizer::Moments>& moments) {
   return chunks;
 }
 
+bool all_finite(const Tensor& t) {
+  const auto finite = []<class P>(std::span<const P> values) { return std::all_of(values.begin(), values.end(), [](P x) { return std::isfinite(x); }); };
+  return t.dtype() == DType::f64 ? finite(std::span<const double>(t.span<double>())) : finite(std::span<const float>(t.span<float>()));
+}
+
 }  // namespace
 
 OptimizerOptions OptimizerOptions::take(Config& cfg) {
@@ -89,14 +94,11 @@ double Optimizer::gradient_norm(ThreadPool& pool) const {
   return std::sqrt(sum);
 }
 
-std::string Optimizer::first_not_finite() const {
-  for (const Moments& m : moments_) {
-    const Tensor& g = m.parameter->value.grad()->value;
-    bool finite = true;
-    for (int64_t i = 0; i < g.elements() && finite; ++i)
-      finite = std::isfinite(g.dtype() == DType::f64 ? g.data<double>()[i] : static_cast<double>(g.data<float>()[i]));
-    if (!finite) return m.parameter->name;
-  }
+std::string Optimizer::not_finite() const {
+  for (const Parameter& p : parameters_.all())
+    if (!all_finite(p.value)) return "the weights of " + p.name;
+  for (auto m = moments_.rbegin(); m != moments_.rend(); ++m)
+    if (!all_finite(m->parameter->value.grad()->value)) return "the gradient of " + m->parameter->name;
   return "";
 }
 

@@ -31,8 +31,9 @@ class Optimizer {
 
   // ‖gradient‖ over all trained parameters, in a fixed order of summation.
   double gradient_norm(ThreadPool& pool) const;
-  // The name of the first trained parameter whose gradient is not finite, or "".
-  std::string first_not_finite() const;
+  // Where a number that is not finite began, as far as weights and gradients tell: "the weights of NAME" (the first such tensor), else
+  // "the gradient of NAME" (the first that the backward pass reached); "" when all are finite.
+  std::string not_finite() const;
   // One update with rate lr·factor; zeroes the gradients; `norm` as measured.
   void step(ThreadPool& pool, double factor, double norm);
 

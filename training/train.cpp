@@ -132,10 +132,11 @@ class Run {
       log::info("resumed at step {} of {}", trainer_->steps_done(), recipe_.trainer.steps);
     }
     metrics_.emplace(recipe_.folder / "metrics.jsonl", trainer_->steps_done());
-    board_.emplace(recipe_.folder, trainer_->steps_done());
+    if (!trainer_->finished()) board_.emplace(recipe_.folder, trainer_->steps_done());
   }
 
   void save() {
+    trainer_->check_finite();
     metrics_->sync();
     store_->save(trainer_->steps_done(), trainer_->tensors(), {{"trainer", trainer_->state()}, {"bits_per_byte", last_bpb_}});
   }
@@ -177,6 +178,7 @@ class Run {
       if (std::binary_search(points.begin(), points.end(), r.step)) validate(r.step, recipe_.validation_bytes);
       progress.update(static_cast<double>(r.step), fmt::format("loss {:.3f}{} · {} tok/s · {:.0f} % of peak", r.loss, last_bpb_ > 0 ? fmt::format(" · {:.3f} bits/byte", last_bpb_) : "", human_count(rate), 100 * share));
       const bool due = recipe_.checkpoint_steps > 0 && r.step % recipe_.checkpoint_steps == 0;
+      if (trainer_->finished()) validate(r.step, 0);  // before the last checkpoint, so that it is done once
       if (due || since(saved) >= recipe_.checkpoint_seconds || trainer_->finished()) {
         save();
         saved = Clock::now();
@@ -187,9 +189,6 @@ class Run {
   }
 
   int finish(bool json, const StepPlan& plan, size_t resident_before) {
-    metrics_.emplace(recipe_.folder / "metrics.jsonl", trainer_->steps_done());
-    validate(trainer_->steps_done(), 0);
-    metrics_->sync();
     save_model(trainer_->model(), data_->tokenizer.get(), recipe_.folder / "model");
     const size_t peak = peak_resident_bytes(), predicted = plan.arena_bytes + resident_before;
     const Json summary = {{"model", (recipe_.folder / "model").string()}, {"steps", trainer_->steps_done()}, {"tokens", trainer_->tokens_seen()}, {"bits_per_byte", last_bpb_},

@@ -72,8 +72,8 @@ StepPlan plan_step(const ModelSpec& spec, const TrainerOptions& options, ThreadP
   const Optimizer optimizer(options.optimizer, model.parameters(), device);
   const auto objective = build_objective(spec.objective);
   StepPlan plan{.parameters = model.parameters().total(), .active_parameters = model.parameters().active(), .active_matrix = model.parameters().active_matrix()};
-  // Two rounds: the first also packs weights, which stay.
-  for (int round = 0; round < 2; ++round) {
+  // The first round also packs weights, which stay; where blocks come to lie settles in the next.
+  for (int round = 0; round < 4; ++round) {
     plan.cost = {};
     for (int64_t first = 0; first < options.batch_rows; first += options.micro()) {
       const TokenRows rows{std::min(options.micro(), options.batch_rows - first), options.length, {}, {}};
@@ -128,10 +128,11 @@ StepResult Trainer::step() {
   }
   result.gradient_norm = optimizer_->gradient_norm(pool());
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
-    const std::string tensor = optimizer_->first_not_finite();
+    const std::string where = optimizer_->not_finite();
+    model_->parameters().zero_gradients();  // weights, moments and what gathers for them are as before the step
     throw Error({.who = "train",
-                 .what = "step " + std::to_string(result.step) + ": " + (std::isfinite(result.loss) ? "gradient" : "loss") + " is not finite; first tensor with such a gradient: " +
-                         (tensor.empty() ? "none" : tensor) + "; batch: rows " + std::to_string(position) + " to " + std::to_string(position + options_.batch_rows - 1) + " of the stream",
+                 .what = "step " + std::to_string(result.step) + ": the " + (std::isfinite(result.loss) ? "gradient" : "loss") + " is not finite; it began in " +
+                         (where.empty() ? "an activation" : where) + "; batch: rows " + std::to_string(position) + " to " + std::to_string(position + options_.batch_rows - 1) + " of the stream",
                  .hint = "lower the learning rate, lengthen the warm-up or clip harder; the last checkpoint is intact",
                  .exit = Exit::failed});
   }
@@ -141,6 +142,11 @@ StepResult Trainer::step() {
   model_->after_step();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
+}
+
+void Trainer::check_finite() const {
+  if (const std::string where = optimizer_->not_finite(); !where.empty())
+    throw Error({.who = "train", .what = "after step " + std::to_string(steps_done()) + " " + where + " are not finite", .hint = "lower the learning rate or the weight decay; the last checkpoint is intact", .exit = Exit::failed});
 }
 
 std::vector<DomainScore> Trainer::evaluate(const std::vector<ValidationSet>& sets) {

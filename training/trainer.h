@@ -60,6 +60,8 @@ class Trainer {
 
   // One optimizer step. A loss or gradient that is not finite is an Error naming step, tensor and batch; nothing is updated.
   StepResult step();
+  // An Error naming the tensor when a weight is not finite: such a state must not become a checkpoint.
+  void check_finite() const;
   std::vector<DomainScore> evaluate(const std::vector<ValidationSet>& sets);
 
   int64_t steps_done() const { return optimizer_->steps(); }
