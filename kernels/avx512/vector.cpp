@@ -12,3 +12,4 @@
 #include "kernels/simd/linear_attention.inl"
 #include "kernels/simd/rotary.inl"
 #include "kernels/simd/router.inl"
+#include "kernels/simd/scan.inl"

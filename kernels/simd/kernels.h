@@ -12,6 +12,7 @@
 #include "kernels/linear_attention.h"
 #include "kernels/rotary.h"
 #include "kernels/router.h"
+#include "kernels/scan.h"
 
 namespace gamut::kernels {
 
@@ -39,8 +40,10 @@ namespace gamut::kernels {
   template <class T> void map_backward(const MapBackward<T>&);                              \
   template <class T> void conv_forward(const ConvForward<T>&);                              \
   template <class T> void conv_backward(const ConvBackward<T>&);                            \
-  template <class T> void linear_attention_forward(const LinearAttentionForward<T>&);\
-  template <class T> void linear_attention_backward(const LinearAttentionBackward<T>&);\
+  template <class T> void linear_attention_forward(const LinearAttentionForward<T>&);       \
+  template <class T> void linear_attention_backward(const LinearAttentionBackward<T>&);     \
+  template <class T> void scan_forward(const ScanForward<T>&);                              \
+  template <class T> void scan_backward(const ScanBackward<T>&);                            \
   }
 GAMUT_DECLARE_VECTOR_KERNELS(portable)
 GAMUT_DECLARE_VECTOR_KERNELS(avx2)

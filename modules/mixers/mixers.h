@@ -12,6 +12,15 @@ struct GatedDeltaNetOptions {
 };
 std::unique_ptr<SequenceMixer> build_gated_deltanet(const BuildContext& ctx, Config& options);
 
+struct MambaOptions {
+  int64_t inner, state, rank, conv;
+  bool conv_bias, bias;
+  std::string norms;  // of dt, B and C: none, plain (no gain), gain
+  double norm_eps;
+  static MambaOptions take(Config& cfg, const ModelSpec& spec);
+};
+std::unique_ptr<SequenceMixer> build_mamba(const BuildContext& ctx, Config& options);
+
 struct Mamba2Options {
   int64_t heads, head_dim, groups, state, conv, norm_groups;
   bool conv_bias, bias, norm;

@@ -16,6 +16,10 @@ const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "convolution, q and k of length 1, and o normalised and gated. Constant memory. Options: key_heads, value_heads, key_dim, value_dim, conv, norm_eps. "
        "[Yang et al., Gated Delta Networks, 2024]",
        build_gated_deltanet},
+      {"mamba",
+       "A selective state space: h ← e^(ΔA)·h + Δ·B·x, y = C·h + D·x for `state` numbers per channel, with Δ, B and C computed from x after a short causal convolution; gated by SiLU(z). Constant "
+       "memory. Options: inner, state, rank (of Δ), conv, conv_bias, bias, norms (of Δ, B, C: none, plain, gain), norm_eps. [Gu & Dao, Mamba, 2023]",
+       build_mamba},
       {"mamba2",
        "A selective state space with one decay per head: h ← e^(ΔA)·h + Δ·Bᵀx, y = C·h + D·x, with x, B, C after a short causal convolution and Δ = softplus(dt + bias); gated by SiLU(z) and "
        "normalised in groups. Constant memory. Options: heads, head_dim, groups, state, conv, conv_bias, bias, norm, norm_groups, norm_eps, step_min, step_max. [Dao & Gu, Transformers are SSMs, 2024]",

@@ -4,6 +4,7 @@
 #include "ops/linear_attention.h"
 #include "ops/map.h"
 #include "ops/norm.h"
+#include "ops/scan.h"
 
 namespace gamut::ops::cases {
 namespace {
@@ -61,11 +62,22 @@ Case linear_attention_case(std::string name, const LinearCase& l) {
   return c;
 }
 
+Case scan_case(std::string name, int64_t b, int64_t t, int64_t e, int64_t n) {
+  return {.name = "scan/" + name,
+          .inputs = {activation("x", {b, t, e}), {"delta", Kind::parameter, {b, t, e}, -1, 1}, {"b", Kind::parameter, {b, t, n}}, {"c", Kind::parameter, {b, t, n}},
+                     {"log_rate", Kind::parameter, {e, n}, 0, 0.5}, vector("skip", e, 1), {"zero", Kind::constant, {e}, 0, 0}},
+          .apply = [](Tape& tape, Inputs in) {
+            const Tensor delta = map(tape, Formula::softplus_plus, {in[1]}, {in[6]}, 0, 1e30);
+            return std::vector{scan(tape, {.x = in[0], .delta = delta, .b = in[2], .c = in[3], .log_rate_EN = in[4], .skip_E = in[5]})};
+          }};
+}
+
 }  // namespace
 
 void recurrent(Size size, Add add) {
   if (size == Size::lab) {
     add(conv_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 4, true, true));
+    add(scan_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 16));
     add(linear_attention_case("lab", {Lab::batch, Lab::length, Lab::heads, Lab::heads, Lab::head_dim, 2 * Lab::head_dim, true, true, false, true}));
     return;
   }
@@ -86,6 +98,10 @@ void recurrent(Size size, Add add) {
   add(conv_case("short", 2, 2, 5, 4, true, true));
   add(conv_case("plain", 2, 9, 21, 3, false, false));
   add(conv_case("silu", 1, 13, 70, 4, true, true));
+
+  add(scan_case("one", 1, 1, 1, 1));
+  add(scan_case("chunks", 2, 35, 5, 3));
+  add(scan_case("wide", 1, 70, 83, 4));
 
   add(linear_attention_case("two", {1, 2, 1, 1, 3, 1}));
   add(linear_attention_case("plain", {2, 7, 2, 2, 5, 3, false, false}));
