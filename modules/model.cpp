@@ -77,8 +77,10 @@ Tensor Model::hidden(Pass& pass) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     pass.layer = static_cast<int>(i);
     if (pass.hidden_states && spec_.placement == NormPlacement::post) pass.hidden_states->push_back(x);
+    pass.state = pass.states ? (*pass.states)[2 * i].get() : nullptr;
     run(layers_[i].mixer_norm, layers_[i].mixer.get());
     if (pass.hidden_states && spec_.placement == NormPlacement::pre) pass.hidden_states->push_back(x);
+    pass.state = pass.states ? (*pass.states)[2 * i + 1].get() : nullptr;
     run(layers_[i].channel_norm, layers_[i].channel.get());
   }
   if (!pass.pooled.empty()) ops::pooled_balance(tape, pass.pooled, pass.counted_N, pass.pooled_coefficient * pass.loss_scale);
@@ -98,7 +100,10 @@ void Model::after_step() {
 
 std::vector<std::unique_ptr<MixerState>> Model::start(Tape& tape, int64_t batch, int64_t capacity) const {
   std::vector<std::unique_ptr<MixerState>> states;
-  for (const Layer& layer : layers_) states.push_back(layer.mixer ? layer.mixer->start(tape, batch, capacity) : nullptr);
+  for (const Layer& layer : layers_) {
+    states.push_back(layer.mixer ? layer.mixer->start(tape, batch, capacity) : nullptr);
+    states.push_back(layer.channel ? layer.channel->start(tape, batch) : nullptr);
+  }
   return states;
 }
 

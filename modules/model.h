@@ -24,6 +24,7 @@ class Model {
   Tensor hidden(Pass& pass);                                // [B, T, D] after the final norm
   Tensor logits(Pass& pass, const Tensor& hidden) const;    // [..., V] f32 (f64)
   void after_step();                                        // call once per optimizer step
+  // For every layer its mixer's state, then its channel mixer's; null where there is none.
   std::vector<std::unique_ptr<MixerState>> start(Tape& tape, int64_t batch, int64_t capacity) const;
 
  private:

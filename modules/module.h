@@ -40,7 +40,7 @@ struct Pass {
   int64_t offset = 0;               // position of the first token
   kernels::Sight sight;             // who sees whom
   double loss_scale = 1;            // this micro-batch's share of the step, for auxiliary losses
-  std::vector<std::unique_ptr<MixerState>>* states = nullptr;  // with states: T new tokens after those seen before
+  std::vector<std::unique_ptr<MixerState>>* states = nullptr;  // as Model::start made them: T new tokens after those seen before
   std::vector<RoutingRecord>* routing = nullptr;               // wanted when set
   bool routing_choices = false;
   std::vector<Tensor>* router_logits = nullptr;                // [N, E] of every layer that routes by scores; wanted when set
@@ -49,8 +49,11 @@ struct Pass {
   // Left by routers whose balancing loss is pooled over layers; the model adds the loss at the end.
   std::vector<ops::LayerScores> pooled;
   double pooled_coefficient = 0;
-  Tensor positions_N;               // int32 [B·T], filled by the model
-  int layer = 0;                    // filled by the model
+  Tensor first_values;              // values of the first mixer that leaves them, for mixers that mix them in later [RWKV-7]
+  // Filled by the model for the component it is about to run.
+  Tensor positions_N;               // int32 [B·T]
+  int layer = 0;
+  MixerState* state = nullptr;      // the component's own; null without states, and for components that have none
 
   int64_t batch() const { return ids_BT.shape()[0]; }
   int64_t length() const { return ids_BT.shape()[1]; }
@@ -83,6 +86,8 @@ class ChannelMixer {
  public:
   virtual ~ChannelMixer() = default;
   virtual Tensor forward(Pass& pass, const Tensor& x_BTD) = 0;
+  // What it remembers of earlier positions; null: nothing.
+  virtual std::unique_ptr<MixerState> start(Tape&, int64_t /*batch*/) const { return nullptr; }
   virtual void after_step() {}  // once per optimizer step (balance without a loss)
 };
 

@@ -93,4 +93,15 @@ Tensor conv(Tape& tape, const Tensor& x, const ConvWeight& weight, const Tensor&
   return y;
 }
 
+Tensor shift(Tape& tape, const Tensor& x, const Tensor& before) {
+  const DType p = parameter_dtype(x.dtype());
+  const Tensor taps = tape.zeros({x.width(), 2}, p);
+  if (tape.runs())
+    for (int64_t c = 0; c < x.width(); ++c) {
+      if (p == DType::f64) taps.data<double>()[2 * c] = 1;
+      else taps.data<float>()[2 * c] = 1;
+    }
+  return conv(tape, x, {taps, Tensor(), false}, before);
+}
+
 }  // namespace gamut::ops

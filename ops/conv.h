@@ -16,4 +16,7 @@ struct ConvWeight {
 // takes no gradient and holds the last W−1 inputs afterwards. Without it the sequence begins with zeros.
 Tensor conv(Tape& tape, const Tensor& x, const ConvWeight& weight, const Tensor& before = Tensor());
 
+// x one position later: y[t] = x[t−1], y[0] = `before` [B, 1, C] or zeros. The token shift of RWKV.
+Tensor shift(Tape& tape, const Tensor& x, const Tensor& before = Tensor());
+
 }  // namespace gamut::ops

@@ -6,6 +6,7 @@
 #include "kernels/simd/attention.inl"
 #include "kernels/simd/conv.inl"
 #include "kernels/simd/cross_entropy.inl"
+#include "kernels/simd/dplr.inl"
 #include "kernels/simd/elementwise.inl"
 #include "kernels/simd/map.inl"
 #include "kernels/simd/norm.inl"

@@ -6,6 +6,7 @@
 #include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dplr.h"
 #include "kernels/elementwise.h"
 #include "kernels/map.h"
 #include "kernels/norm.h"
@@ -44,6 +45,8 @@ namespace gamut::kernels {
   template <class T> void linear_attention_backward(const LinearAttentionBackward<T>&);     \
   template <class T> void scan_forward(const ScanForward<T>&);                              \
   template <class T> void scan_backward(const ScanBackward<T>&);                            \
+  template <class T> void dplr_forward(const DplrForward<T>&);                              \
+  template <class T> void dplr_backward(const DplrBackward<T>&);                            \
   }
 GAMUT_DECLARE_VECTOR_KERNELS(portable)
 GAMUT_DECLARE_VECTOR_KERNELS(avx2)

@@ -101,8 +101,8 @@ class Attention : public SequenceMixer {
     if (o_.window > 0) sight.window = o_.window;
     const double scale = 1.0 / std::sqrt(static_cast<double>(o_.head_dim));
     Tensor mixed;
-    if (pass.states) {
-      auto& state = static_cast<KeyValueState&>(*(*pass.states)[static_cast<size_t>(pass.layer)]);
+    if (pass.state) {
+      auto& state = static_cast<KeyValueState&>(*pass.state);
       state.append(tape, qkv[1], qkv[2]);
       mixed = ops::attention(tape, qkv[0], state.keys, state.values, sight, scale, pass.offset, state.seen);
     } else {

@@ -8,6 +8,7 @@
 
 #include "modules/mixers/mixers.h"
 #include "modules/state.h"
+#include "ops/constant.h"
 #include "ops/conv.h"
 #include "ops/gate.h"
 #include "ops/linear.h"
@@ -42,8 +43,8 @@ class GatedDeltaNet : public SequenceMixer {
     const int64_t b = pass.batch(), t = pass.length();
     const Tensor* history = nullptr;
     Tensor memory;
-    if (pass.states) {
-      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*(*pass.states)[static_cast<size_t>(pass.layer)]).advance(tape, t);
+    if (pass.state) {
+      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*pass.state).advance(tape, t);
       history = kept.data();
       memory = kept[3];
     }
@@ -52,11 +53,7 @@ class GatedDeltaNet : public SequenceMixer {
     const std::vector<Tensor> gates = ops::linear(tape, x, gates_, parameter_dtype(dtype_));
     // x/√(Σx² + ε) is RMSNorm with ε/K, divided by √K; the query's factor goes into the scale.
     const double k = static_cast<double>(o_.key_dim);
-    if (!unit_.gain_D || unit_.gain_D.dtype() != parameter_dtype(dtype_)) {
-      unit_ = {.eps = 1e-6 / k, .gain_D = tape.empty({o_.key_dim}, parameter_dtype(dtype_))};
-      if (tape.runs())
-        with_float_type(unit_.gain_D.dtype(), [&]<class P>() { std::fill_n(unit_.gain_D.data<P>(), o_.key_dim, P(static_cast<accumulator<P>>(1 / std::sqrt(k)))); });
-    }
+    if (!unit_.gain_D) unit_ = {.eps = 1e-6 / k, .gain_D = ops::constant(tape, {o_.key_dim}, parameter_dtype(dtype_), 1 / std::sqrt(k))};
     ops::LinearAttention a{.q = ops::norm(tape, p[0].reshape({b, t, o_.key_heads, o_.key_dim}), {.eps = 1e-6 / k}),
                            .k = ops::norm(tape, p[1].reshape({b, t, o_.key_heads, o_.key_dim}), unit_),
                            .v = p[2].reshape({b, t, o_.value_heads, o_.value_dim}), .scale = 1 / k, .delta = true};

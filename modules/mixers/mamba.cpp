@@ -43,8 +43,8 @@ class Mamba : public SequenceMixer {
   Tensor forward(Pass& pass, const Tensor& input) override {
     Tape& tape = pass.tape;
     Tensor history, memory;
-    if (pass.states) {
-      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*(*pass.states)[static_cast<size_t>(pass.layer)]).advance(tape, pass.length());
+    if (pass.state) {
+      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*pass.state).advance(tape, pass.length());
       history = kept[0];
       memory = kept[1];
     }

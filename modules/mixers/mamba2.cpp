@@ -47,8 +47,8 @@ class Mamba2 : public SequenceMixer {
     const int64_t b = pass.batch(), t = pass.length();
     const Tensor* history = nullptr;
     Tensor memory;
-    if (pass.states) {
-      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*(*pass.states)[static_cast<size_t>(pass.layer)]).advance(tape, t);
+    if (pass.state) {
+      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*pass.state).advance(tape, t);
       history = kept.data();
       memory = kept[3];
     }

@@ -29,4 +29,11 @@ struct Mamba2Options {
 };
 std::unique_ptr<SequenceMixer> build_mamba2(const BuildContext& ctx, Config& options);
 
+struct Rwkv7Options {
+  int64_t head_dim, decay_rank, rate_rank, residual_rank, gate_rank, first_layer;  // first_layer: the one whose values later layers mix in
+  double norm_eps;
+  static Rwkv7Options take(Config& cfg, const ModelSpec& spec);
+};
+std::unique_ptr<SequenceMixer> build_rwkv7(const BuildContext& ctx, Config& options);
+
 }  // namespace gamut

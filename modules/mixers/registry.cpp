@@ -24,6 +24,10 @@ const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "A selective state space with one decay per head: h ← e^(ΔA)·h + Δ·Bᵀx, y = C·h + D·x, with x, B, C after a short causal convolution and Δ = softplus(dt + bias); gated by SiLU(z) and "
        "normalised in groups. Constant memory. Options: heads, head_dim, groups, state, conv, conv_bias, bias, norm, norm_groups, norm_eps, step_min, step_max. [Dao & Gu, Transformers are SSMs, 2024]",
        build_mamba2},
+      {"rwkv7",
+       "A state S per head that decays per channel and replaces what it held under the current key: S ← diag(w)·S + (κ̂∘a)ᵀ(−κ̂·S) + k̃ᵀv, o = r·S, with inputs mixed with those of the position before. Later "
+       "layers mix in the first layer's values. Constant memory. Options: head_dim, decay_rank, rate_rank, residual_rank, gate_rank, norm_eps, first_layer. [Peng et al., RWKV-7, 2025]",
+       build_rwkv7},
       {"none", "No sequence mixer: the layer is its channel mixer alone.", [](const BuildContext&, Config&) { return std::unique_ptr<SequenceMixer>(); }},
   };
   return rows;

@@ -41,6 +41,6 @@ void ffn(Size size, Add add);
 void moe(Size size, Add add);  // with given experts and weights
 void route(Size size, Add add);  // routing alone and in front of experts
 void cross_entropy(Size size, Add add);
-void recurrent(Size size, Add add);  // map, gate, conv, scan, linear_attention
+void recurrent(Size size, Add add);  // map, gate, conv, scan, dplr, linear_attention
 
 }  // namespace gamut::ops::cases

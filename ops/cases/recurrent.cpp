@@ -1,5 +1,6 @@
 #include "ops/cases/families.h"
 #include "ops/conv.h"
+#include "ops/dplr.h"
 #include "ops/gate.h"
 #include "ops/linear_attention.h"
 #include "ops/map.h"
@@ -72,6 +73,20 @@ Case scan_case(std::string name, int64_t b, int64_t t, int64_t e, int64_t n) {
           }};
 }
 
+Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int64_t v, bool low_rank) {
+  return {.name = "dplr/" + name,
+          .inputs = {activation("q", {b, t, h, k}), activation("k", {b, t, h, k}), activation("v", {b, t, h, v}), activation("a", {b, t, h, k}, 1), activation("b", {b, t, h, k}, 1),
+                     {"decay", Kind::parameter, {b, t, h, k}, -1, 1}, {"zero", Kind::constant, {k}, 0, 0}},
+          .apply = [low_rank, k](Tape& tape, Inputs in) {
+            Dplr d{.q = in[0], .k = in[1], .v = in[2], .a = Tensor(), .b = Tensor(), .decay = map(tape, Formula::minus_exp_times, {map(tape, Formula::softplus_plus, {in[5]}, {in[6]}, 0, 1e30)}, {in[6]})};
+            if (low_rank) {  // of length 1/√K each, so that the state stays bounded
+              d.a = norm(tape, map(tape, Formula::tanh, {in[3]}), {.eps = 1 + static_cast<double>(k)});
+              d.b = norm(tape, map(tape, Formula::tanh, {in[4]}), {.eps = 1 + static_cast<double>(k)});
+            }
+            return std::vector{dplr(tape, d)};
+          }};
+}
+
 }  // namespace
 
 void recurrent(Size size, Add add) {
@@ -102,6 +117,13 @@ void recurrent(Size size, Add add) {
   add(scan_case("one", 1, 1, 1, 1));
   add(scan_case("chunks", 2, 35, 5, 3));
   add(scan_case("wide", 1, 70, 83, 4));
+
+  add(dplr_case("one", 1, 1, 1, 1, 1, true));
+  add(dplr_case("gated", 2, 17, 2, 5, 3, false));
+  add(dplr_case("low_rank", 1, 35, 2, 6, 4, true));
+  add(dplr_case("wide", 1, 20, 1, 19, 37, true));
+  add({.name = "bonus/heads", .inputs = {activation("x", {2, 3, 2, 5}), activation("q", {2, 3, 2, 4}), activation("k", {2, 3, 2, 4}), activation("v", {2, 3, 2, 5}), {"u", Kind::parameter, {2, 4}}},
+       .apply = [](Tape& tape, Inputs in) { return std::vector{add_bonus(tape, in[0], in[1], in[2], in[3], in[4])}; }});
 
   add(linear_attention_case("two", {1, 2, 1, 1, 3, 1}));
   add(linear_attention_case("plain", {2, 7, 2, 2, 5, 3, false, false}));
