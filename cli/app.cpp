@@ -32,9 +32,14 @@ std::vector<std::string> option_names(const CLI::App& command) {
 }
 
 std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error) {
-  const std::vector<CLI::App*> chosen = app.get_subcommands();
-  const CLI::App& command = chosen.empty() ? app : *chosen.front();
-  const std::string full_name = chosen.empty() ? app.get_name() : app.get_name() + " " + command.get_name();
+  const CLI::App* deepest = &app;
+  std::string full_name = app.get_name();
+  while (!deepest->get_subcommands().empty()) {
+    deepest = deepest->get_subcommands().front();
+    full_name += " " + deepest->get_name();
+  }
+  const CLI::App& command = *deepest;
+  const auto verbs = command.get_subcommands([](const CLI::App*) { return true; });  // all it knows, none of them given
   const std::vector<std::string> rest = app.remaining(true);
   std::string what = error.what(), hint = "see " + full_name + " --help";
   if (!rest.empty() && !rest[0].empty()) {
@@ -43,11 +48,11 @@ std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& erro
     if (option) {
       known = option_names(command);
       for (const std::string& name : option_names(app)) known.push_back(name);
-    } else if (chosen.empty()) {
-      for (const Command& c : commands()) known.push_back(c.name);
+    } else {
+      for (const CLI::App* verb : verbs) known.push_back(verb->get_name());
     }
     const std::string name = rest[0].substr(0, option ? rest[0].find('=') : std::string::npos), near = nearest(name, known);
-    what = option ? "unknown option '" + name + "'" : chosen.empty() ? "unknown command '" + name + "'" : "'" + name + "' is one argument too many";
+    what = option ? "unknown option '" + name + "'" : !verbs.empty() ? "unknown command '" + name + "'" : "'" + name + "' is one argument too many";
     if (!near.empty()) hint = "did you mean '" + near + "'?";
   }
   return Error({.who = full_name, .what = what, .hint = hint}).what();

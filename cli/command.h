@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
+
 namespace gamut {
 
 struct Command {
@@ -27,14 +29,17 @@ std::shared_ptr<NamedArguments> take_named(CLI::App& command, const char* what, 
 
 // Options of the same name mean the same everywhere.
 void add_json(CLI::App& command, bool& json);
+DataOptions take_data_settings(const std::vector<std::string>& settings);  // data.recipe=…, data.path=… and the other keys of [data]
 void add_dtype(CLI::App& command, std::string& dtype);  // type of activations: f32, bf16, f64; empty: as the model says
 
+void build_data(CLI::App& command, int& code);
 void build_doctor(CLI::App& command, int& code);
 void build_explain(CLI::App& command, int& code);
 void build_generate(CLI::App& command, int& code);
 void build_inspect(CLI::App& command, int& code);
 void build_lab(CLI::App& command, int& code);
 void build_score(CLI::App& command, int& code);
+void build_tokenizer(CLI::App& command, int& code);
 void build_train(CLI::App& command, int& code);
 
 }  // namespace gamut

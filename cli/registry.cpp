@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 
+#include "base/toml.h"
 #include "cli/command.h"
 
 namespace gamut {
@@ -22,6 +23,13 @@ const std::vector<Command>& commands() {
       {"inspect", "Parameters, FLOPs and memory of a recipe.",
        {"gamut inspect recipes/tiny-moe.toml", "gamut inspect recipes/tiny-dense.toml model.layers=8 --json"},
        build_inspect},
+      {"tokenizer", "Train a tokenizer, turn text into token ids and back.",
+       {"gamut tokenizer train my-tokenizer data.path=my-texts data.vocab_size=8192", "echo '\"Hello there\"' | gamut tokenizer encode my-tokenizer --no-special",
+        "echo '[72, 101]' | gamut tokenizer decode my-tokenizer"},
+       build_tokenizer},
+      {"data", "Text for training: recipes, prepared datasets and what they hold.",
+       {"gamut data", "gamut data prepare my-data data.recipe=tiny data.vocab_size=4096", "gamut data stats my-texts --json"},
+       build_data},
       {"explain", "What a component means: equation, options, source.",
        {"gamut explain", "gamut explain moe"},
        build_explain},
@@ -38,6 +46,16 @@ std::shared_ptr<NamedArguments> take_named(CLI::App& command, const char* what, 
   command.add_option("settings", a->settings, "key=value …");
   add_json(command, a->json);
   return a;
+}
+
+DataOptions take_data_settings(const std::vector<std::string>& settings) {
+  Document document{Json::object(), {.source = "command line"}};
+  for (const std::string& setting : settings) apply_override(document, setting);
+  Config all(document.value, document.origin), data = all.sub("data");
+  const DataOptions options = DataOptions::take(data);
+  data.finish();
+  all.finish();
+  return options;
 }
 
 void add_json(CLI::App& command, bool& json) { command.add_flag("--json", json, "machine-readable result on stdout"); }

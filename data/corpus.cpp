@@ -20,8 +20,8 @@ namespace {
 constexpr size_t kLongDocument = 64 * 1024;
 constexpr size_t kFewDocuments = 16;
 
-size_t bytes_of(const std::vector<Document>& documents) {
-  return std::accumulate(documents.begin(), documents.end(), size_t{0}, [](size_t sum, const Document& d) { return sum + d.text.size(); });
+size_t bytes_of(const std::vector<TextDocument>& documents) {
+  return std::accumulate(documents.begin(), documents.end(), size_t{0}, [](size_t sum, const TextDocument& d) { return sum + d.text.size(); });
 }
 
 // What cleaning took away, for the manifest.
@@ -32,9 +32,9 @@ struct Removed {
 // Drops documents and long lines that were seen before, here or in another domain.
 class Deduplicator {
  public:
-  std::vector<Document> clean(const RawDomain& raw, Removed& removed) {
-    std::vector<Document> out;
-    for (const Document& document : raw.documents) {
+  std::vector<TextDocument> clean(const RawDomain& raw, Removed& removed) {
+    std::vector<TextDocument> out;
+    for (const TextDocument& document : raw.documents) {
       if (document.text.empty()) continue;
       if (!texts_.insert(hash64(document.text)).second) {
         removed.documents += 1;
@@ -74,16 +74,16 @@ class Deduplicator {
 };
 
 // Indices in a fixed pseudo-random order that depends on each document's name alone.
-std::vector<size_t> shuffled(const std::vector<Document>& documents, uint64_t seed) {
+std::vector<size_t> shuffled(const std::vector<TextDocument>& documents, uint64_t seed) {
   std::vector<size_t> order(documents.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::vector<uint64_t> keys;
-  for (const Document& document : documents) keys.push_back(hash64(document.source, seed));
+  for (const TextDocument& document : documents) keys.push_back(hash64(document.source, seed));
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return keys[a] < keys[b]; });
   return order;
 }
 
-std::vector<Document> limited(std::vector<Document> documents, size_t limit) {
+std::vector<TextDocument> limited(std::vector<TextDocument> documents, size_t limit) {
   if (limit == 0 || bytes_of(documents) <= limit) return documents;
   std::vector<bool> keep(documents.size());
   size_t taken = 0;
@@ -92,7 +92,7 @@ std::vector<Document> limited(std::vector<Document> documents, size_t limit) {
     taken += documents[i].text.size();
     keep[i] = true;
   }
-  std::vector<Document> out;
+  std::vector<TextDocument> out;
   for (size_t i = 0; i < documents.size(); ++i)
     if (keep[i]) out.push_back(std::move(documents[i]));
   return out;
@@ -108,9 +108,9 @@ size_t cut_at(std::string_view text, size_t limit) {
   return at;
 }
 
-std::vector<Document> cut(const std::vector<Document>& documents, size_t limit) {
-  std::vector<Document> out;
-  for (const Document& document : documents) {
+std::vector<TextDocument> cut(const std::vector<TextDocument>& documents, size_t limit) {
+  std::vector<TextDocument> out;
+  for (const TextDocument& document : documents) {
     std::string_view rest = document.text;
     for (size_t part = 1; rest.size() > limit + limit / 2; ++part) {
       const size_t at = cut_at(rest, limit);
@@ -124,7 +124,7 @@ std::vector<Document> cut(const std::vector<Document>& documents, size_t limit) 
 }
 
 // Which documents are held out. None larger than a third of the target, so that the choice stays a mixture.
-std::vector<bool> held_out(const std::vector<Document>& documents) {
+std::vector<bool> held_out(const std::vector<TextDocument>& documents) {
   const size_t all = bytes_of(documents);
   const size_t target = std::min(std::clamp<size_t>(all / 8, 300'000, 1'000'000), all / 4);
   std::vector<bool> out(documents.size());
@@ -157,7 +157,7 @@ std::string own_text(std::string_view text) {
   return tidy(text);
 }
 
-void read_own_file(const fs::path& path, const std::string& name, std::vector<Document>& out) {
+void read_own_file(const fs::path& path, const std::string& name, std::vector<TextDocument>& out) {
   const std::string content = read_file(path);
   check_text(content, path);
   if (path.extension() != ".jsonl") {
@@ -202,17 +202,17 @@ std::vector<fs::path> own_files(const fs::path& path) {
   return files;
 }
 
-void write_documents(const fs::path& path, const std::vector<Document>& documents) {
+void write_documents(const fs::path& path, const std::vector<TextDocument>& documents) {
   FileWriter file(path);
-  for (const Document& document : documents) {
+  for (const TextDocument& document : documents) {
     const Json line = {{"source", document.source}, {"text", document.text}};
     file.write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   }
   file.commit();
 }
 
-std::vector<Document> read_documents(const fs::path& path) {
-  std::vector<Document> out;
+std::vector<TextDocument> read_documents(const fs::path& path) {
+  std::vector<TextDocument> out;
   const std::string content = read_file(path);
   for (std::string_view rest = content; !rest.empty();) {
     const size_t end = std::min(rest.find('\n'), rest.size());
@@ -231,7 +231,7 @@ Corpus make_corpus(std::map<std::string, RawDomain> raw) {
   Deduplicator deduplicator;
   for (const auto& [name, domain] : raw) {
     Removed removed;
-    std::vector<Document> documents = limited(deduplicator.clean(domain, removed), domain.limit_bytes);
+    std::vector<TextDocument> documents = limited(deduplicator.clean(domain, removed), domain.limit_bytes);
     const size_t bytes = bytes_of(documents);
     const bool by_parts = documents.size() < kFewDocuments;
     const size_t longest = by_parts ? std::clamp<size_t>(bytes / 64, 512, kLongDocument) : kLongDocument;

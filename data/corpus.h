@@ -11,13 +11,13 @@
 
 namespace gamut {
 
-struct Document {
+struct TextDocument {
   std::string source;  // where it came from: "anarchism: secA2.md", "notes/a.txt"
   std::string text;
 };
 
 struct Domain {
-  std::vector<Document> train, validation;
+  std::vector<TextDocument> train, validation;
 };
 
 struct Corpus {
@@ -27,7 +27,7 @@ struct Corpus {
 
 // Documents before the split, and how their domain is cleaned.
 struct RawDomain {
-  std::vector<Document> documents;
+  std::vector<TextDocument> documents;
   size_t repeated_line_bytes = 24;  // a line of at least so many bytes is dropped where it comes again, anywhere in the corpus
   size_t limit_bytes = 0;           // keep only about so much text (0: all)
 };

@@ -26,13 +26,13 @@ std::vector<std::string_view> tokenizer_mix(const Corpus& corpus) {
   size_t share = kMost;
   for (const auto& [name, domain] : corpus.domains) {
     size_t bytes = 0;
-    for (const Document& document : domain.train) bytes += document.text.size();
+    for (const TextDocument& document : domain.train) bytes += document.text.size();
     share = std::min(share, bytes);
   }
   std::vector<std::string_view> texts;
   for (const auto& [name, domain] : corpus.domains) {
-    std::vector<std::pair<uint64_t, const Document*>> order;
-    for (const Document& document : domain.train) order.emplace_back(hash64(document.source, 3), &document);
+    std::vector<std::pair<uint64_t, const TextDocument*>> order;
+    for (const TextDocument& document : domain.train) order.emplace_back(hash64(document.source, 3), &document);
     std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     size_t taken = 0;
     for (const auto& [key, document] : order) {
@@ -44,7 +44,7 @@ std::vector<std::string_view> tokenizer_mix(const Corpus& corpus) {
   return texts;
 }
 
-std::vector<TokenDocument> encode_all(const std::vector<Document>& documents, const Tokenizer& tokenizer, ThreadPool& pool) {
+std::vector<TokenDocument> encode_all(const std::vector<TextDocument>& documents, const Tokenizer& tokenizer, ThreadPool& pool) {
   std::vector<TokenDocument> out(documents.size());
   pool.parallel_for(static_cast<int64_t>(documents.size()), [&](int64_t i, int) {
     const std::string& text = documents[static_cast<size_t>(i)].text;
@@ -57,8 +57,10 @@ std::vector<TokenDocument> encode_all(const std::vector<Document>& documents, co
   return out;
 }
 
+fs::path shard_path(const fs::path& folder, const std::string& domain, const std::string& split) { return folder / (domain + "." + split + ".tokens"); }
+
 // Writes one shard and adds its numbers to the domain's part of the manifest.
-void write_split(const fs::path& folder, const std::string& domain, const std::string& split, const std::vector<Document>& documents,
+void write_split(const fs::path& folder, const std::string& domain, const std::string& split, const std::vector<TextDocument>& documents,
                  const Tokenizer& tokenizer, ThreadPool& pool, Json& about) {
   const std::vector<TokenDocument> encoded = encode_all(documents, tokenizer, pool);
   int64_t tokens = 0, bytes = 0;
@@ -66,7 +68,7 @@ void write_split(const fs::path& folder, const std::string& domain, const std::s
     tokens += static_cast<int64_t>(document.ids.size());
     bytes += document.text_bytes;
   }
-  write_token_shard(folder / (domain + "." + split + ".tokens"), encoded, tokenizer.vocab_size(), tokenizer.hash());
+  write_token_shard(shard_path(folder, domain, split), encoded, tokenizer.vocab_size(), tokenizer.hash());
   about[split + "_documents"] = documents.size();
   about[split + "_bytes"] = bytes;
   about[split + "_tokens"] = tokens;
@@ -84,11 +86,33 @@ void check_domain_names(const Corpus& corpus) {
       throw Error({.who = "data", .what = "folder name '" + lossy_utf8(name) + "' cannot name a domain", .hint = "use a short UTF-8 name"});
 }
 
+// The hash of a dataset: of its tokenizer and every shard, in the order of domains.
+class DatasetHash {
+ public:
+  explicit DatasetHash(const Tokenizer& tokenizer) { hash_.update(tokenizer.hash().data(), tokenizer.hash().size()); }
+  void add(const std::string& domain, const TokenShard& shard) {
+    const uint64_t checksum = shard.checksum();
+    hash_.update(domain.data(), domain.size());
+    hash_.update(&checksum, sizeof(checksum));
+  }
+  std::string hex() { return hash_.hex(); }
+
+ private:
+  StreamHash hash_;
+};
+
 struct Plan {
   std::string name;         // of recipe or folder, for people
   std::string corpus_key;   // decides the text
   fs::path cache;
 };
+
+Plan make_plan(const DataOptions& options) {
+  Plan plan{.cache = options.cache.empty() ? cache_root() : options.cache};
+  plan.name = options.path.empty() ? options.recipe : "own";
+  plan.corpus_key = options.path.empty() ? recipe_key(text_recipe(options.recipe)) : fingerprint(options.path);
+  return plan;
+}
 
 Corpus make_or_load_corpus(const DataOptions& options, const Plan& plan, ThreadPool& pool) {
   if (!options.path.empty()) {
@@ -124,18 +148,13 @@ void make_dataset(const DataOptions& options, const Plan& plan, const fs::path& 
   stop_if_interrupted();
   log::info("data: encoding");
   Json domains = Json::object();
-  StreamHash hash;
-  hash.update(tokenizer->hash().data(), tokenizer->hash().size());
+  DatasetHash hash(*tokenizer);
   for (const auto& [name, domain] : corpus.domains) {
     Json& about = domains[name] = Json::object();
     write_split(aside, name, "train", domain.train, *tokenizer, pool, about);
     write_split(aside, name, "validation", domain.validation, *tokenizer, pool, about);
     about["bytes_per_token"] = about["train_bytes"].get<double>() / about["train_tokens"].get<double>();
-    for (const char* split : {"train", "validation"}) {
-      const uint64_t checksum = TokenShard(aside / (name + "." + split + ".tokens")).checksum();
-      hash.update(name.data(), name.size());
-      hash.update(&checksum, sizeof(checksum));
-    }
+    for (const char* split : {"train", "validation"}) hash.add(name, TokenShard(shard_path(aside, name, split)));
     stop_if_interrupted();
   }
   const Json manifest = {{"format", kFormat},
@@ -149,38 +168,77 @@ void make_dataset(const DataOptions& options, const Plan& plan, const fs::path& 
   write_file(aside / "manifest.json", manifest.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-Dataset open_dataset(const fs::path& folder) {
-  Dataset out;
-  out.folder = folder;
-  out.manifest = read_json(folder / "manifest.json");
-  out.tokenizer = Tokenizer::load(folder);
-  for (const auto& [name, about] : out.manifest.at("domains").items()) out.domains.push_back(name);
-  for (const std::string& name : out.domains) {
-    out.train.push_back(std::make_shared<TokenShard>(folder / (name + ".train.tokens")));
-    out.validation.push_back(std::make_shared<TokenShard>(folder / (name + ".validation.tokens")));
-    for (const auto& shard : {out.train.back(), out.validation.back()})
-      if (shard->tokenizer_hash() != out.tokenizer->hash())
-        throw Error({.who = "data", .what = "shard and tokenizer do not belong together", .where = shard->path().string(), .hint = "delete this folder"});
-  }
-  out.hash = out.manifest.at("hash").get<std::string>();
+}  // namespace
+
+DataOptions DataOptions::take(Config& data) {
+  DataOptions out;
+  out.recipe = data.take<std::string>("recipe", out.recipe);
+  out.path = data.take<std::string>("path", "");
+  out.vocab_size = data.take_in<int64_t>("vocab_size", out.vocab_size, 257, 1 << 24);
+  out.tokenizer = data.take<std::string>("tokenizer", "");
+  out.cache = data.take<std::string>("cache", "");
   return out;
 }
-
-}  // namespace
 
 int64_t Dataset::train_tokens() const {
   return std::accumulate(train.begin(), train.end(), int64_t{0}, [](int64_t sum, const auto& shard) { return sum + shard->tokens(); });
 }
 
-Dataset prepare_dataset(const DataOptions& options, ThreadPool& pool) {
-  Plan plan{.cache = options.cache.empty() ? cache_root() : options.cache};
-  if (options.path.empty()) {
-    plan.name = options.recipe;
-    plan.corpus_key = recipe_key(text_recipe(options.recipe));
-  } else {
-    plan.name = "own";
-    plan.corpus_key = fingerprint(options.path);
+bool is_dataset(const fs::path& folder) { return fs::is_regular_file(folder / "manifest.json") && fs::is_regular_file(folder / "tokenizer.json"); }
+
+Dataset open_dataset(const fs::path& folder) {
+  const auto refuse = [](const std::string& what, const fs::path& where) {
+    throw Error({.who = "data", .what = what, .where = where.string(), .hint = "delete this folder and prepare the data again"});
+  };
+  Dataset out;
+  out.folder = folder;
+  out.manifest = read_json(folder / "manifest.json");
+  if (!out.manifest.is_object() || out.manifest.value("format", 0) != kFormat || !out.manifest.value("domains", Json()).is_object() || !out.manifest.value("hash", Json()).is_string())
+    refuse("not the manifest of a dataset of format " + std::to_string(kFormat), folder / "manifest.json");
+  out.tokenizer = Tokenizer::load(folder);
+  DatasetHash hash(*out.tokenizer);
+  for (const auto& [name, about] : out.manifest.at("domains").items()) {
+    out.domains.push_back(name);
+    out.train.push_back(std::make_shared<TokenShard>(shard_path(folder, name, "train")));
+    out.validation.push_back(std::make_shared<TokenShard>(shard_path(folder, name, "validation")));
+    for (const auto& shard : {out.train.back(), out.validation.back()}) {
+      if (shard->tokenizer_hash() != out.tokenizer->hash()) refuse("shard and tokenizer do not belong together", shard->path());
+      hash.add(name, *shard);
+    }
   }
+  out.hash = hash.hex();
+  if (const auto said = out.manifest.at("hash").get<std::string>(); said != out.hash)
+    refuse("the manifest says hash " + said + ", tokenizer and shards have " + out.hash, folder / "manifest.json");
+  return out;
+}
+
+void export_dataset(const Dataset& dataset, const fs::path& folder) {
+  const bool made = make_once(folder, [&](const fs::path& aside) {
+    std::error_code error;
+    fs::copy(dataset.folder, aside, fs::copy_options::recursive, error);
+    if (error) fail_io("data", "write", folder, error.value());
+  });
+  std::error_code ignored;
+  fs::path lock = folder;
+  fs::remove(lock += ".lock", ignored);
+  if (!made) throw Error({.who = "data", .what = "the folder exists already", .where = folder.string(), .hint = "name another one, or delete it"});
+}
+
+std::vector<TextDocument> tokenizer_texts(const DataOptions& options, ThreadPool& pool) {
+  std::vector<TextDocument> out;
+  const auto take = [&](std::vector<TextDocument>& documents) { std::move(documents.begin(), documents.end(), std::back_inserter(out)); };
+  if (!options.path.empty()) {
+    for (auto& [name, domain] : read_own_text(options.path)) take(domain.documents);
+  } else {
+    Corpus corpus = make_or_load_corpus(options, make_plan(options), pool);
+    for (auto& [name, domain] : corpus.domains) take(domain.train);
+  }
+  return out;
+}
+
+Dataset prepare_dataset(const DataOptions& options, ThreadPool& pool) {
+  if (!options.path.empty() && is_dataset(options.path)) return open_dataset(options.path);
+  const Plan plan = make_plan(options);
   const std::string tokenizer = options.tokenizer.empty() ? "v" + std::to_string(options.vocab_size)
                                                           : "t" + Tokenizer::load(options.tokenizer)->hash().substr(0, 8);
   const std::string key = hash128_hex(plan.corpus_key + " " + std::to_string(kFormat)).substr(0, 12);

@@ -54,8 +54,8 @@ bool starts_chapter(std::string_view line) {
   return std::equal(word.begin(), word.end(), "chapter ", "chapter " + 8, [](char a, char b) { return std::tolower(a) == b; });
 }
 
-std::vector<Document> chapters(const std::string& database, const std::string& name, const std::string& place) {
-  std::vector<Document> out;
+std::vector<TextDocument> chapters(const std::string& database, const std::string& name, const std::string& place) {
+  std::vector<TextDocument> out;
   int novel = 0;
   for (const std::vector<std::string>& lines : read_r_strings(database, place)) {
     ++novel;
@@ -87,9 +87,9 @@ std::vector<fs::path> files_of(const TextSource& source, const fs::path& root) {
   return files;
 }
 
-std::vector<Document> read_source(const TextSource& source, const fs::path& root, const std::string& package_file, ThreadPool& pool) {
+std::vector<TextDocument> read_source(const TextSource& source, const fs::path& root, const std::string& package_file, ThreadPool& pool) {
   const std::vector<fs::path> files = files_of(source, root);
-  std::vector<std::vector<Document>> found(files.size());
+  std::vector<std::vector<TextDocument>> found(files.size());
   pool.parallel_for(static_cast<int64_t>(files.size()), [&](int64_t i, int) {
     const fs::path& file = files[static_cast<size_t>(i)];
     const std::string name = std::string(source.package) + ": " + file.lexically_relative(root / source.folder).string();
@@ -103,9 +103,9 @@ std::vector<Document> read_source(const TextSource& source, const fs::path& root
       out.push_back({name, plain_text(source, content)});
     }
   });
-  std::vector<Document> out;
+  std::vector<TextDocument> out;
   for (auto& documents : found)
-    for (Document& document : documents)
+    for (TextDocument& document : documents)
       if (document.text.size() >= 200) out.push_back(std::move(document));  // redirections, empty modules
   if (out.empty())
     throw Error({.who = "data", .what = std::string("package '") + source.package + "' holds no text in " + source.folder,
@@ -156,9 +156,9 @@ Corpus collect(const TextRecipe& recipe, const fs::path& cache, const fs::path& 
     with_unpacked(package, scratch, [&](const fs::path& root) {
       for (const TextSource& source : recipe.sources) {
         if (std::string_view(source.package) != first.package) continue;
-        std::vector<Document> documents = read_source(source, root, package.file.filename().string(), pool);
+        std::vector<TextDocument> documents = read_source(source, root, package.file.filename().string(), pool);
         size_t bytes = 0;
-        for (const Document& document : documents) bytes += document.text.size();
+        for (const TextDocument& document : documents) bytes += document.text.size();
         sources.push_back({{"package", package.name}, {"version", package.version}, {"domain", source.domain}, {"licence", source.licence},
                            {"folder", source.folder}, {"documents", documents.size()}, {"bytes", bytes}, {"package_hash", hash.hex()}});
         RawDomain& domain = raw[source.domain];

@@ -16,11 +16,7 @@ Recipe Recipe::from_document(Document document) {
   }
   {
     Config data = cfg.sub("data");
-    r.data.recipe = data.take<std::string>("recipe", r.data.recipe);
-    r.data.path = data.take<std::string>("path", "");
-    r.data.vocab_size = data.take_in<int64_t>("vocab_size", r.data.vocab_size, 257, 1 << 20);
-    r.data.tokenizer = data.take<std::string>("tokenizer", "");
-    r.data.cache = data.take<std::string>("cache", "");
+    r.data = DataOptions::take(data);
     data.finish();
   }
   {

@@ -37,6 +37,7 @@ class ByteBpe final : public Tokenizer {
   ~ByteBpe() override;
 
   void encode_to(std::string_view text, std::vector<int32_t>& ids, SpecialTokens specials) const override;
+  std::vector<int32_t> add_special_tokens(std::vector<int32_t> ids) const override { return ids; }
   std::string decode(std::span<const int32_t> ids, bool keep_specials) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(texts_.size()); }
   int token_bytes(int32_t id) const override;

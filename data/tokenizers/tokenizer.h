@@ -29,6 +29,9 @@ class Tokenizer {
   virtual void encode_to(std::string_view text, std::vector<int32_t>& ids, SpecialTokens specials) const = 0;
   std::vector<int32_t> encode(std::string_view text, SpecialTokens specials = SpecialTokens::recognise) const;
 
+  // The ids of one text with the special tokens around them that the tokenizer's post-processor names ([CLS] … [SEP]).
+  virtual std::vector<int32_t> add_special_tokens(std::vector<int32_t> ids) const = 0;
+
   // The bytes the ids stand for, special tokens left out unless asked for. May cut a UTF-8 character: see lossy_utf8.
   // An id outside 0 … vocab_size()−1 is an Error.
   virtual std::string decode(std::span<const int32_t> ids, bool keep_specials = false) const = 0;
