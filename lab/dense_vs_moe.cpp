@@ -20,6 +20,7 @@
 #include "lab/provenance.h"
 #include "lab/race.h"
 #include "lab/report/comparison.h"
+#include "lab/report/parts.h"
 #include "lab/report/report.h"
 #include "lab/statistics.h"
 #include "lab/twins.h"
@@ -288,13 +289,13 @@ Json Study::report() {
   Json study = {{"id", "dense-vs-moe"}, {"title", text("Dense or mixture of experts?", "稠密模型，还是混合专家？")}, {"tier", s_.tier.name}};
   const std::string moe_name = fmt::format("{} experts, top-{}", p.experts, p.top_k), moe_zh = fmt::format("{} 位专家，选 {}", p.experts, p.top_k);
   study["question"] = text(fmt::format("At equal compute a token: one feed-forward layer of {} units, or {} experts of {} units of which {} are used?", p.hidden, p.experts, expert_hidden(p), p.top_k),
-                           fmt::format("每个词元计算量相同：一个 {} 单元的前馈层，还是 {} 个各 {} 单元、每次用 {} 个的专家？", p.hidden, p.experts, expert_hidden(p), p.top_k));
+                           fmt::format("每个 token 计算量相同：一个 {} 单元的前馈层，还是 {} 个各 {} 单元、每次用 {} 个的专家？", p.hidden, p.experts, expert_hidden(p), p.top_k));
   for (int r = 0; r < s_.tier.seeds; ++r) study["seeds"].push_back(s_.seed + static_cast<uint64_t>(r));
   study["elapsed"] = race_seconds_ + seconds() - race_seconds_now_;  // earlier parts of an interrupted study included
   study["machine"] = describe_machine(context_.pool);
   study["machine"]["peak_flops"] = plan_.peak_flops;
-  const std::string tokens = human_count(static_cast<double>(plan_.steps * s_.tier.batch_tokens));
-  study["budget"] = text(fmt::format("{} tokens a run", tokens), fmt::format("每次运行 {} 词元", tokens));
+  const std::string tokens = count_text(static_cast<double>(plan_.steps * s_.tier.batch_tokens)).en;
+  study["budget"] = text(tokens + " tokens a run", "每次运行 " + tokens + " token");
   study["tokens_per_active_weight"] = plan_.tokens_per_weight;
   study["domains"] = Json::array();
   for (const std::string& d : domains) study["domains"].push_back({{"id", d}, {"name", domain_name(d)}});
@@ -319,13 +320,13 @@ Json Study::report() {
     const double mismatch = moe->flops_per_token / dense->flops_per_token - 1;
     study["held_equal"] = Json::array({
         {{"what", text("text, order, tokenizer", "文本、顺序、分词器")}, {"value", text("identical", "相同")}, {"mismatch", false}},
-        {{"what", text("active FLOPs a token", "每词元有效计算量")}, {"value", text(fmt::format("{:+.2f} % MoE", 100 * mismatch), fmt::format("混合专家 {:+.2f} %", 100 * mismatch))}, {"mismatch", std::abs(mismatch) > 0.002}},
+        {{"what", text("active FLOPs a token", "每 token 有效计算量")}, {"value", text(fmt::format("{:+.2f} % MoE", 100 * mismatch), fmt::format("混合专家 {:+.2f} %", 100 * mismatch))}, {"mismatch", std::abs(mismatch) > 0.002}},
         {{"what", text("depth, width, attention, norm", "深度、宽度、注意力、归一化")}, {"value", text("identical", "相同")}, {"mismatch", false}},
         {{"what", text("initial weights outside the layer", "该层以外的初始权重")}, {"value", text("identical", "相同")}, {"mismatch", false}},
         {{"what", text("output scale at the start", "起始输出尺度")}, {"value", text("equal: gates add up to k", "相同：门控之和为 k")}, {"mismatch", false}},
         {{"what", text("learning rate", "学习率")}, {"value", s_.tier.tune ? text(fmt::format("tuned: {:.2g} and {:.2g}", dense_rate_, moe_rate_), fmt::format("分别调优：{:.2g} 与 {:.2g}", dense_rate_, moe_rate_)) : text(fmt::format("{:.2g}, not tuned", plan_.rate), fmt::format("{:.2g}，未调优", plan_.rate))}, {"mismatch", !s_.tier.tune}},
         {{"what", text("batch, schedule, decay, clipping", "批量、日程、衰减、裁剪")}, {"value", text("identical", "相同")}, {"mismatch", false}},
-        {{"what", text("total parameters", "总参数量")}, {"value", text(fmt::format("{} and {}", human_count(dense->parameters), human_count(moe->parameters)), fmt::format("{} 与 {}", human_count(dense->parameters), human_count(moe->parameters)))}, {"mismatch", true}},
+        {{"what", text("total parameters", "总参数量")}, {"value", text(fmt::format("{} and {}", count_text(dense->parameters).en, count_text(moe->parameters).en), fmt::format("{} 与 {}", count_text(dense->parameters).zh, count_text(moe->parameters).zh))}, {"mismatch", true}},
     });
     study["loads"] = Json::array();
     study["specialisation"] = Json::array();
@@ -358,7 +359,7 @@ Json Study::report() {
     for (const Outcome& m : runs_)
       if (m.arm == "moe" && m.seed == o.seed && m.failed.empty()) twin = &m;
     const double difference = twin ? o.cooled_bpb.back() - twin->cooled_bpb.back() : NAN;
-    study["controls"].push_back({{"arm", o.arm}, {"name", o.arm == "hash" ? text("experts by hash of the token", "按词元散列分配专家") : text("frozen random router", "冻结的随机路由器")}, {"bpb", o.cooled_bpb.back()}, {"difference", difference_json({difference, -INFINITY, INFINITY, 1})}});
+    study["controls"].push_back({{"arm", o.arm}, {"name", o.arm == "hash" ? text("experts by hash of the token", "按 token 散列分配专家") : text("frozen random router", "冻结的随机路由器")}, {"bpb", o.cooled_bpb.back()}, {"difference", difference_json({difference, -INFINITY, INFINITY, 1})}});
   }
 
   const Json& comparison = study["comparison"];
@@ -375,16 +376,26 @@ Json Study::report() {
     if (!(*r)["resolved"].get<bool>()) return "unresolved";
     return ((*r)["estimate"].get<double>() < 1) == below_one ? "agrees" : "differs";
   };
+  std::vector<double> dense_step, moe_step;
+  for (const Outcome& a : runs_)
+    for (const Outcome& b : runs_)
+      if (a.arm == "dense" && b.arm == "moe" && a.seed == b.seed && a.failed.empty() && b.failed.empty()) {
+        dense_step.push_back(time.at(a.id));
+        moe_step.push_back(time.at(b.id));
+      }
+  const Interval slower = paired_ratio(moe_step, dense_step);
   study["literature"] = Json::array({
-      {{"claim", text("A mixture needs fewer tokens for the same loss", "达到同样损失，混合专家需要更少词元")}, {"source", "OLMoE, 2024"}, {"expected", text("about 0.33× the tokens at 1B active, 7B total", "10 亿激活、70 亿总参数时约 0.33×")}, {"measured", measured("tokens", "tokens", "词元")}, {"verdict", verdict("tokens", true)}},
-      {{"claim", text("In seconds the gain is smaller than in tokens", "以时间计，收益小于以词元计")}, {"source", "OLMoE, 2024"}, {"expected", text("about 0.5× the time, throughput falls", "约 0.5× 时间，吞吐下降")}, {"measured", measured("seconds", "seconds", "时间")},
-       {"verdict", ratio("tokens") && ratio("seconds") ? ((*ratio("seconds"))["estimate"].get<double>() > (*ratio("tokens"))["estimate"].get<double>() ? "agrees" : "differs") : "unresolved"}},
+      {{"claim", text("A mixture needs fewer tokens for the same loss", "达到同样损失，混合专家需要更少 token")}, {"source", "OLMoE, 2024"}, {"expected", text("about 0.33× the tokens at 1B active, 7B total", "10 亿激活、70 亿总参数时约 0.33×")}, {"measured", measured("tokens", "tokens", "token")}, {"verdict", verdict("tokens", true)}},
+      {{"claim", text("In seconds the gain is smaller than in tokens", "以时间计，收益小于以 token 计")}, {"source", "OLMoE, 2024"}, {"expected", text("about 0.5× the time: a token takes 1.5× as long", "约 0.5× 时间：每 token 耗时 1.5×")},
+       {"measured", text(fmt::format("a token takes {:.2f}× [{:.2f}, {:.2f}] as long", slower.estimate, slower.low, slower.high), fmt::format("每 token 耗时 {:.2f}× [{:.2f}, {:.2f}]", slower.estimate, slower.low, slower.high))},
+       {"verdict", !slower.resolved(1) ? "unresolved" : slower.estimate > 1 ? "agrees" : "differs"}},
       {{"claim", text("Small models trained briefly gain little or lose", "训练量不足的小模型收益甚微或变差")}, {"source", "nanochat log, 2026"}, {"expected", text("better a step, worse a second", "每步更好，每秒更差")}, {"measured", measured("seconds", "seconds", "时间")}, {"verdict", verdict("seconds", false)}},
   });
   study["load"] = {{"tainted", use_.other_share() + use_.steal_share() > 0.05}, {"other", use_.other_share()}, {"steal", use_.steal_share()}, {"loadavg", study["machine"]["loadavg"]}};
+  const std::string weights = count_text(dense ? dense->active_matrix : 0).en;
   study["limits"] = Json::array({
-      text(fmt::format("One size: {} active matrix weights, {:.0f} tokens for each. Ratios at this size do not extrapolate; their direction may change with tokens per weight.", human_count(dense ? dense->active_matrix : 0), plan_.tokens_per_weight),
-           fmt::format("仅一种规模：{} 个激活矩阵权重，每个 {:.0f} 词元。此处比值不可外推，方向也可能随每权重词元数改变。", human_count(dense ? dense->active_matrix : 0), plan_.tokens_per_weight)),
+      text(fmt::format("One size: {} active matrix weights, {:.0f} tokens for each. Ratios at this size do not extrapolate; their direction may change with tokens per weight.", weights, plan_.tokens_per_weight),
+           fmt::format("仅一种规模：{} 个激活矩阵权重，每个 {:.0f} token。此处比值不可外推，方向也可能随每权重 token 数改变。", weights, plan_.tokens_per_weight)),
       text(fmt::format("{} seeds: intervals are paired Student t{}. Controls ran with one seed and have no interval.", s_.tier.seeds, s_.tier.seeds < 3 ? ", which two seeds leave so wide that only large effects are resolved" : ""),
            fmt::format("{} 个随机种子：区间为配对 t 区间{}。对照只用一个种子，没有区间。", s_.tier.seeds, s_.tier.seeds < 3 ? "，两个种子时极宽，只有很大的差异才有定论" : "")),
       plan_.epochs > 1.2 ? text(fmt::format("Every run reads the training text {:.1f} times. A mixture suffers from repetition sooner than a dense model.", plan_.epochs), fmt::format("每次运行将训练文本读 {:.1f} 遍；重复对混合专家的损害早于稠密模型。", plan_.epochs))
