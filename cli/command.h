@@ -32,6 +32,7 @@ void add_json(CLI::App& command, bool& json);
 DataOptions take_data_settings(const std::vector<std::string>& settings);  // data.recipe=…, data.path=… and the other keys of [data]
 void add_dtype(CLI::App& command, std::string& dtype);  // type of activations: f32, bf16, f64; empty: as the model says
 
+void build_bench(CLI::App& command, int& code);
 void build_data(CLI::App& command, int& code);
 void build_doctor(CLI::App& command, int& code);
 void build_explain(CLI::App& command, int& code);

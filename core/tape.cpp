@@ -80,17 +80,14 @@ double Tape::total_loss() const {
 
 void Tape::backward() {
   losses_.clear();
+  undoing_ = true;
   while (!nodes_.empty()) {
     const Node node = std::move(nodes_.back());
     nodes_.pop_back();
+    const auto timing = time(node.name);
     node.backward(*this);
   }
-}
-
-Cost Tape::total_cost() const {
-  Cost sum;
-  for (const auto& [name, cost] : ledger_) sum += cost;
-  return sum;
+  undoing_ = false;
 }
 
 }  // namespace gamut

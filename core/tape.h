@@ -1,6 +1,7 @@
 // The eager autograd tape: operations run at once, note their cost, and leave behind how to undo them.
 //
 // An operation's file reads:
+//   const auto timing = tape.time("linear");
 //   Tensor y = tape.output(shape, dtype, {x, w});              // shape rule
 //   tape.count("linear", {.matmul_flops = 2.0 * m * n * k});   // cost
 //   if (tape.runs()) kernels::…                                // forward
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "core/profile.h"
 #include "core/tensor.h"
 
 namespace gamut {
@@ -39,10 +41,11 @@ struct Cost {
   }
 };
 
-// Where computation happens: the threads and the memory of activations.
+// Where computation happens: the threads and the memory of activations; and who wants to know how long it takes.
 struct Device {
   ThreadPool& pool;
   std::shared_ptr<Arena> arena;
+  Profile* profile = nullptr;
   static Device real(ThreadPool& pool) { return {pool, std::make_shared<Arena>(Arena::Backing::real)}; }
   static Device shapes_only(ThreadPool& pool) { return {pool, std::make_shared<Arena>(Arena::Backing::none)}; }
 };
@@ -87,8 +90,9 @@ class Tape {
   void forget() { nodes_.clear(); losses_.clear(); }
 
   void count(const char* name, const Cost& cost) { ledger_[name] += cost; }
+  // Charges what follows in the caller's block to the operation `name`; functions given to record() are charged to theirs.
+  [[nodiscard]] Profile::Scope time(const char* name) { return {device_.profile, name, undoing_}; }
   const std::map<std::string, Cost, std::less<>>& ledger() const { return ledger_; }
-  Cost total_cost() const;
 
  private:
   struct Node {
@@ -96,7 +100,7 @@ class Tape {
     std::function<void(Tape&)> backward;
   };
   Device device_;
-  bool training_;
+  bool training_, undoing_ = false;
   std::vector<Node> nodes_;
   std::vector<Tensor> losses_;
   std::map<std::string, Cost, std::less<>> ledger_;

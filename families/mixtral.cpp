@@ -14,7 +14,7 @@ ModelSpec read(Config& cfg) {
   moe.options["top_k"] = k;
   moe.options["hidden"] = cfg.take_in<int64_t>("intermediate_size", 14336, 1, int64_t{1} << 24);
   moe.options["activation"] = take_activation(cfg);
-  Json router = {{"kind", "topk"}, {"balance", "none"}};
+  Json router = {{"kind", "topk"}, {"normalise", true}, {"balance", "none"}};
   const double coefficient = cfg.take_in<double>("router_aux_loss_coef", 0.001, 0, 100);
   if (cfg.take<bool>("output_router_logits", false) && coefficient > 0) {
     // transformers adds its loss only then. It counts a token's k choices as k, ours as one.

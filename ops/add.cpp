@@ -7,6 +7,7 @@
 namespace gamut::ops {
 
 Tensor add(Tape& tape, const Tensor& a, const Tensor& b) {
+  const auto timing = tape.time("add");
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) throw Error({.who = "add", .what = a.shape().text() + " and " + b.shape().text() + " differ"});
   Tensor y = tape.output(a.shape(), a.dtype(), {a, b});
   tape.count("add", {.other_flops = static_cast<double>(a.elements()), .bytes = 3 * static_cast<double>(a.bytes())});

@@ -44,6 +44,7 @@ kernels::AttentionForward<T> task(const Geometry& g, const kernels::Sight& sight
 
 Tensor attention(Tape& tape, const Tensor& q, const Tensor& k, const Tensor& v, const kernels::Sight& sight, double scale, int64_t offset,
                  int64_t keys) {
+  const auto timing = tape.time("attention");
   const Shape &qs = q.shape(), &ks = k.shape(), &vs = v.shape();
   if (qs.rank() != 4 || ks.rank() != 4 || vs.rank() != 4 || qs[0] != ks[0] || ks[0] != vs[0] || ks[1] != vs[1] || ks[2] != vs[2] ||
       qs[3] != ks[3] || qs[2] % ks[2] != 0 || keys > ks[1])

@@ -8,6 +8,7 @@
 namespace gamut::ops {
 
 double pooled_balance(Tape& tape, std::span<const LayerScores> layers, const Tensor& counted, double coefficient) {
+  const auto timing = tape.time("router");
   const Shape shape = layers[0].scores_NE.shape();
   const int64_t n = shape[0], e = shape[1], k = layers[0].index_Nk.width();
   for (const LayerScores& layer : layers)

@@ -46,6 +46,8 @@ void fill_arena_with_nan(Arena& arena) {
 
 std::vector<Case> small_cases() { return collect(cases::Size::small); }
 std::vector<Case> lab_cases() { return collect(cases::Size::lab); }
+std::vector<Case> model_cases() { return collect(cases::Size::model); }
+std::vector<Case> model_samples() { return collect(cases::Size::model_sample); }
 
 std::vector<double> to_doubles(const Tensor& t) {
   std::vector<double> out(static_cast<size_t>(t.elements()));

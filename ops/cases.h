@@ -43,6 +43,10 @@ struct Case {
 std::vector<Case> small_cases();
 // The same operations at the sizes of the lab: 8192 tokens in rows of 128, width 64 to 128, 8 experts, vocabulary 2048.
 std::vector<Case> lab_cases();
+// The operations where time goes at the sizes of several models, for timing; and, under the same names in the same order, the same with
+// fewer tokens or heads, which f64 checks in moments.
+std::vector<Case> model_cases();
+std::vector<Case> model_samples();
 
 // What a case computed: results, the losses it put on the tape, and the gradient of every input with respect to
 // Σ results·cotangents + losses, where cotangents are random and the same for every type.

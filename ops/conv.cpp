@@ -41,6 +41,7 @@ void keep_history(const Tensor& before, const Tensor& x) {
 }  // namespace
 
 Tensor conv(Tape& tape, const Tensor& x, const ConvWeight& weight, const Tensor& before) {
+  const auto timing = tape.time("conv");
   if (x.shape().rank() != 3 || weight.w_CW.shape().rank() != 2 || weight.w_CW.shape()[0] != x.width())
     throw Error({.who = "conv", .what = "x " + x.shape().text() + " and w_CW " + weight.w_CW.shape().text() + " do not fit: expected [B, T, C] and [C, W]"});
   const int64_t b = x.shape()[0], c = x.width(), w = weight.w_CW.shape()[1];

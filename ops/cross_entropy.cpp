@@ -17,6 +17,7 @@ int64_t slice_rows(int64_t vocab) { return std::clamp<int64_t>((int64_t{1} << 20
 }  // namespace
 
 HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const Tensor& w, const Tensor& target, double scale, double z) {
+  const auto timing = tape.time("head");
   const int64_t n = hidden.rows(), d = hidden.width(), v = w.shape()[0];
   if (w.shape()[1] != d || target.elements() != n)
     throw Error({.who = "cross_entropy", .what = "hidden " + hidden.shape().text() + ", w_VD " + w.shape().text() + " and target " + target.shape().text() + " do not fit"});

@@ -58,6 +58,7 @@ template <class T> void backward(Tape& tape, const Tensor& ids, const Tensor& dy
 }  // namespace
 
 Tensor embedding(Tape& tape, const Tensor& ids, const Tensor& table, DType dtype, double scale) {
+  const auto timing = tape.time("embedding");
   std::vector<int64_t> dims(ids.shape().dims().begin(), ids.shape().dims().end());
   dims.push_back(table.width());
   Tensor y = tape.output(Shape(dims), dtype, {table});

@@ -71,6 +71,7 @@ Hidden hidden_forward(Tape& tape, const Segments& segments, const Tensor& x, con
 }
 
 Tensor activate(Tape& tape, const Hidden& hidden, kernels::Activation activation, const Tensor& row_weight) {
+  const auto timing = tape.time("activation");
   const Tensor out = tape.empty(hidden.gate.shape(), hidden.gate.dtype());
   tape.count("activation", {.other_flops = 6 * static_cast<double>(out.elements()), .bytes = 3 * static_cast<double>(out.bytes())});
   if (tape.runs())
@@ -95,7 +96,8 @@ Tensor segments_backward(Tape& t, const Segments& segments, const Tensor& x, con
   const Tensor act = t.empty(hidden.gate.shape(), x.dtype());
   const Tensor d_gate = t.empty(hidden.gate.shape(), x.dtype()), d_up = hidden.up ? t.empty(hidden.gate.shape(), x.dtype()) : Tensor();
   t.count("activation", {.other_flops = 12 * static_cast<double>(act.elements()), .bytes = 6 * static_cast<double>(act.bytes())});
-  if (t.runs())
+  if (t.runs()) {
+    const auto timing = t.time("activation");
     with_float_type(x.dtype(), [&]<class T>() {
       using P = accumulator<T>;
       for_row_blocks(t, x.rows(), [&](int64_t first, int64_t rows, int) {
@@ -106,6 +108,7 @@ Tensor segments_backward(Tape& t, const Segments& segments, const Tensor& x, con
             .d_weight_N = d_row_weight ? d_row_weight.data<P>() + first : nullptr, .out_NH = act.data<T>() + at});
       });
     });
+  }
   d_act = Tensor();
   std::vector<kernels::GemmAtB> problems;
   weight_gradient(problems, t, segments, dy, act, w.down);
@@ -158,6 +161,7 @@ struct Plan {
 };
 
 Plan plan_rows(Tape& tape, const Dispatch& dispatch, int64_t experts, int64_t* dropped) {
+  const auto timing = tape.time("dispatch");
   const int64_t slots = dispatch.index_Nk.elements(), k = dispatch.index_Nk.width();
   Plan plan;
   plan.segments.begin.assign(static_cast<size_t>(experts) + 1, 0);
@@ -196,6 +200,7 @@ Plan plan_rows(Tape& tape, const Dispatch& dispatch, int64_t experts, int64_t* d
 
 // rows[r] = x[token[r]].
 Tensor gather(Tape& tape, const Tensor& x, const Plan& plan) {
+  const auto timing = tape.time("dispatch");
   const int64_t d = x.width();
   const Tensor rows = tape.empty({plan.segments.rows(), d}, x.dtype());
   tape.count("dispatch", {.bytes = 2 * static_cast<double>(rows.bytes())});
@@ -210,6 +215,7 @@ Tensor gather(Tape& tape, const Tensor& x, const Plan& plan) {
 
 // y[t] = Σ_j rows[row[t,j]] in slot order; (+ what is in y already, last).
 void combine(Tape& tape, const Tensor& rows, const Plan& plan, int64_t k, const Tensor& y) {
+  const auto timing = tape.time("dispatch");
   tape.count("dispatch", {.other_flops = static_cast<double>(rows.elements()), .bytes = static_cast<double>(rows.bytes() + y.bytes())});
   if (!tape.runs()) return;
   const int64_t d = y.width();
@@ -230,6 +236,7 @@ void combine(Tape& tape, const Tensor& rows, const Plan& plan, int64_t k, const 
 }  // namespace
 
 Tensor ffn(Tape& tape, const Tensor& x, const FfnWeights& w) {
+  const auto timing = tape.time("ffn");
   check("ffn", x, w);
   const Segments whole{{0, x.rows()}};
   const FfnShape shape{x.rows(), x.width(), w.gate.shape()[-2]};
@@ -249,6 +256,7 @@ Tensor ffn(Tape& tape, const Tensor& x, const FfnWeights& w) {
 }
 
 Tensor moe(Tape& tape, const Tensor& x, const Dispatch& dispatch, const FfnWeights& w, int64_t* dropped) {
+  const auto timing = tape.time("moe");
   check("moe", x, w);
   if (dropped) *dropped = 0;
   if (w.gate.shape().rank() != 3 || dispatch.index_Nk.elements() % std::max<int64_t>(x.rows(), 1) != 0 ||

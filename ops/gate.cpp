@@ -6,6 +6,7 @@
 namespace gamut::ops {
 
 Tensor gate(Tape& tape, kernels::Activation activation, const Tensor& gate, const Tensor& x) {
+  const auto timing = tape.time("gate");
   if (gate.elements() != x.elements() || gate.dtype() != x.dtype()) throw Error({.who = "gate", .what = gate.shape().text() + " and " + x.shape().text() + " differ"});
   const Tensor y = tape.output(x.shape(), x.dtype(), {gate, x});
   const int64_t d = x.width();

@@ -37,6 +37,7 @@ Cost product_cost(int64_t m, int64_t n, int64_t k, size_t element) {
 }  // namespace
 
 std::vector<Tensor> linear(Tape& tape, const Tensor& x, std::span<const LinearWeight> weights, std::optional<DType> out_dtype) {
+  const auto timing = tape.time("linear");
   const int64_t m = x.rows(), k = x.width();
   std::vector<Tensor> ys;
   std::vector<kernels::Gemm> problems;

@@ -61,6 +61,7 @@ void check(const LinearAttention& in, const Tensor& state) {
 }  // namespace
 
 Tensor linear_attention(Tape& tape, const LinearAttention& in, const Tensor& given) {
+  const auto timing = tape.time("linear_attention");
   check(in, given);
   const Sizes s = sizes_of(in);
   const DType type = in.v.dtype(), p = parameter_dtype(type);

@@ -21,6 +21,7 @@ kernels::MapForward<T> rows_of(kernels::Formula formula, const std::vector<Tenso
 }  // namespace
 
 Tensor map(Tape& tape, kernels::Formula formula, std::initializer_list<Tensor> full_list, std::initializer_list<Tensor> vector_list, double c0, double c1) {
+  const auto timing = tape.time("map");
   const std::vector<Tensor> full(full_list), vectors(vector_list);
   const kernels::FormulaInputs wanted = kernels::inputs_of(formula);
   assert(static_cast<int>(full.size()) == wanted.full && static_cast<int>(vectors.size()) == wanted.vectors);

@@ -37,6 +37,7 @@ void backward(Tape& tape, const NormWeight& norm, const Tensor& sum, const Tenso
 }  // namespace
 
 AddNorm add_norm(Tape& tape, const Tensor& x, const Tensor& y, const NormWeight& norm) {
+  const auto timing = tape.time("norm");
   const int64_t d = x.width();
   if (y && y.shape() != x.shape()) throw Error({.who = "add_norm", .what = "x " + x.shape().text() + " and y " + y.shape().text() + " differ"});
   if ((norm.gain_D && norm.gain_D.elements() != d) || (norm.bias_D && norm.bias_D.elements() != d))

@@ -23,6 +23,7 @@ kernels::PackedMatrix packed(Tape& tape, const Tensor& w, DType activations, Sid
     if (!copy.bytes || copy.dtype != activations) copy.bytes = tape.empty({experts * each}, DType::u8);
     copy.version = w.version();
     copy.dtype = activations;
+    const auto timing = tape.time("pack");
     tape.count("pack", {.bytes = static_cast<double>(w.bytes()) + static_cast<double>(experts * each)});
     if (tape.runs())
       for (int64_t e = 0; e < experts; ++e) {

@@ -21,6 +21,7 @@ void rotate(Tape& tape, const Tensor& x, const Tensor& position, const Tensor& c
 }  // namespace
 
 Tensor rotary(Tape& tape, const Tensor& x, const Tensor& position, const Tensor& cos, const Tensor& sin, kernels::RotaryStyle style) {
+  const auto timing = tape.time("rotary");
   if (x.shape().rank() < 3 || position.elements() != x.rows() / x.shape()[-2] || 2 * cos.width() > x.width())
     throw Error({.who = "rotary", .what = "x " + x.shape().text() + ", positions " + position.shape().text() + " and angles " + cos.shape().text() + " do not fit"});
   Tensor y = tape.output(x.shape(), x.dtype(), {x});

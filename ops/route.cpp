@@ -88,6 +88,7 @@ void loss_gradients(Tape& t, const RouteOptions& o, const Balance<P>& b, const T
 }  // namespace
 
 Routing route(Tape& tape, const Tensor& x, const Tensor& w, const Tensor& bias, const RouteOptions& o) {
+  const auto timing = tape.time("router");
   const int64_t n = x.rows(), d = x.width(), e = w.shape()[0];
   if (o.k < 1 || o.k > e)
     throw Error({.who = "route", .what = "cannot choose " + std::to_string(o.k) + " of " + std::to_string(e) + " experts", .hint = "top_k must lie between 1 and the number of experts"});

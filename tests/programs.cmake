@@ -2,7 +2,7 @@
 set(scripts ${CMAKE_CURRENT_SOURCE_DIR}/scripts)
 
 # An include of the same or a higher level must not compile, one's own header must.
-set(folders base kernels core data ops checkpoints modules families objectives generation training lab cli)
+set(folders base kernels core data ops checkpoints modules families objectives generation training bench lab cli)
 foreach(folder IN LISTS folders)
   if(TARGET gamut_${folder})
     get_target_property(level gamut_${folder} GAMUT_LEVEL)

@@ -34,7 +34,7 @@ void add_routing(std::vector<RoutingRecord>& sum, const std::vector<RoutingRecor
 
 struct MicroResult {
   double loss = 0, total = 0;
-  Cost cost;
+  std::map<std::string, Cost, std::less<>> ledger;
 };
 
 // Forward and backward of one micro-batch; gradients add up in the parameters' cells. Serves real runs and plans alike.
@@ -49,7 +49,7 @@ MicroResult run_micro_batch(Model& model, const Objective& objective, const Devi
     result.total = tape.total_loss();
   }
   tape.backward();
-  result.cost = tape.total_cost();
+  result.ledger = tape.ledger();
   return result;
 }
 
@@ -74,13 +74,14 @@ StepPlan plan_step(const ModelSpec& spec, const TrainerOptions& options, ThreadP
   StepPlan plan{.parameters = model.parameters().total(), .active_parameters = model.parameters().active(), .active_matrix = model.parameters().active_matrix()};
   // The first round also packs weights, which stay; where blocks come to lie settles in the next.
   for (int round = 0; round < 4; ++round) {
-    plan.cost = {};
+    plan.ledger.clear();
     for (int64_t first = 0; first < options.batch_rows; first += options.micro()) {
       const TokenRows rows{std::min(options.micro(), options.batch_rows - first), options.length, {}, {}};
-      plan.cost += run_micro_batch(model, *objective, device, rows, options.batch_tokens(), 1, nullptr).cost;
+      for (const auto& [name, cost] : run_micro_batch(model, *objective, device, rows, options.batch_tokens(), 1, nullptr).ledger) plan.ledger[name] += cost;
     }
     model.parameters().mark_changed();
   }
+  for (const auto& [name, cost] : plan.ledger) plan.cost += cost;
   plan.arena_bytes = device.arena->peak();
   return plan;
 }
@@ -109,6 +110,8 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, std::shar
 
 StepResult Trainer::step() {
   const auto started = std::chrono::steady_clock::now();
+  const auto time = [&](const char* name) { return Profile::Scope(device_.profile, name, false); };
+  const auto whole = time("other");
   StepResult result{.step = steps_done() + 1};
   const int64_t position = stream_.position();
   const Batch batch = stream_.next(options_.batch_rows);
@@ -126,7 +129,10 @@ StepResult Trainer::step() {
     result.auxiliary += micro.total - micro.loss;
     add_routing(result.routing, routing, share);
   }
-  result.gradient_norm = optimizer_->gradient_norm(pool());
+  {
+    const auto timing = time("clip");
+    result.gradient_norm = optimizer_->gradient_norm(pool());
+  }
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
     const std::string where = optimizer_->not_finite();
     model_->parameters().zero_gradients();  // weights, moments and what gathers for them are as before the step
@@ -138,7 +144,10 @@ StepResult Trainer::step() {
   }
   const double factor = schedule_factor(options_.schedule, static_cast<double>(result.step), static_cast<double>(options_.steps));
   result.rate = options_.optimizer.lr * factor;
-  optimizer_->step(pool(), factor, result.gradient_norm);
+  {
+    const auto timing = time("optimizer");
+    optimizer_->step(pool(), factor, result.gradient_norm);
+  }
   model_->after_step();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;

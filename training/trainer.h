@@ -1,6 +1,7 @@
 // One model being trained: step, evaluate, save, restore. Knows no family, mixer or objective by name.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ struct StepResult {
 // What a step costs: from the same code run on shapes alone.
 struct StepPlan {
   Cost cost;               // of one optimizer step
+  std::map<std::string, Cost, std::less<>> ledger;  // the same by operation
   size_t arena_bytes = 0;  // peak of parameters, gradients, moments, packed weights and activations
   int64_t parameters = 0;
   double active_parameters = 0, active_matrix = 0;
@@ -71,6 +73,8 @@ class Trainer {
   Model& model() { return *model_; }
   const Dataset& data() const { return *data_; }
   ThreadPool& pool() { return device_.pool; }
+  // From now on steps note there where their time goes; null: no longer.
+  void set_profile(Profile* profile) { device_.profile = profile; }
   size_t arena_peak() const { return device_.arena->peak(); }
   size_t resident_bytes() const { return device_.arena->resident(); }
   // Changes the length and shape of what is left of the schedule (a cool-down branch); weights, moments and data go on.

@@ -30,6 +30,15 @@ void attention(Size size, Add add) {
     add(attention_case("causal_window", g, {.window = 32}));
     return;
   }
+  if (size == Size::model || size == Size::model_sample) {
+    const bool all = size == Size::model;
+    for (const int64_t dim : {64, 128})
+      for (const int64_t length : {256, 1024, 4096}) {
+        const int64_t heads = all ? 512 / dim : 1, tokens = all ? length : std::min<int64_t>(length, 700);
+        add(attention_case("T" + std::to_string(length) + "_head" + std::to_string(dim), {all ? 8192 / length : 1, tokens, tokens, heads, heads, dim, dim}, {}));
+      }
+    return;
+  }
   add(attention_case("one", {1, 1, 1, 1, 1, 1, 1}, {}));
   add(attention_case("causal", {2, 5, 5, 2, 2, 4, 4}, {}));
   add(attention_case("grouped", {2, 4, 4, 6, 2, 3, 5}, {}));

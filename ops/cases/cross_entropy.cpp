@@ -30,6 +30,17 @@ void cross_entropy(Size size, Add add) {
     add(head_case("head", {Lab::tokens, Lab::d}, Lab::vocab, random_ids(Lab::tokens, Lab::vocab, "lab")));
     return;
   }
+  if (size == Size::model || size == Size::model_sample) {
+    struct Sizes {
+      int64_t tokens, d, vocab;
+    };
+    for (const Sizes& s : {Sizes{8192, 128, 2048}, Sizes{8192, 256, 4096}, Sizes{2048, 768, 50304}}) {
+      const int64_t tokens = size == Size::model ? s.tokens : 64;
+      const std::string name = "d" + std::to_string(s.d) + "_vocab" + std::to_string(s.vocab);
+      add(head_case(name, {tokens, s.d}, s.vocab, random_ids(tokens, s.vocab, name)));
+    }
+    return;
+  }
   add(head_case("one", {1, 1}, 2, {1}));
   add(head_case("odd", {2, 3, 5}, 7, random_ids(6, 7, "odd")));
   add(head_case("ignored", {8, 4}, 9, targets_with_gaps(8, 9, "ignored")));

@@ -68,6 +68,12 @@ void element(Size size, Add add) {
     add(embedding_case("tokens", Lab::tokens, Lab::vocab, Lab::d, random_ids(Lab::tokens, Lab::vocab, "lab"), 1.0));
     return;
   }
+  if (size == Size::model || size == Size::model_sample) {
+    for (const int64_t d : {128, 512, 2048})
+      for (const auto& [kind, word] : {std::pair(NormKind::rms, "rms"), std::pair(NormKind::layer, "layer")})
+        add(norm_case(std::string(word) + "_residual_d" + std::to_string(d), kind, {size == Size::model ? 8192 : 256, d}, true, true, kind == NormKind::layer));
+    return;
+  }
   add(add_case("one", {1}));
   add(add_case("odd", {2, 3, 5}));
   add(add_case("blocks", {300, 7}));

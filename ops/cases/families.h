@@ -32,7 +32,8 @@ struct Lab {
   static constexpr int64_t batch = 64, length = 128, tokens = batch * length, d = 128, hidden = 176, vocab = 2048, heads = 4, groups = 2, head_dim = 32, experts = 8, k = 2;
 };
 
-enum class Size : uint8_t { small, lab };
+// `model`: as models have them, too long to compute in f64; `model_sample`: the same with fewer tokens or heads, for checking.
+enum class Size : uint8_t { small, lab, model, model_sample };
 using Add = const std::function<void(Case)>&;
 void element(Size size, Add add);  // add, add_norm, rotary, embedding
 void linear(Size size, Add add);

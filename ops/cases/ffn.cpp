@@ -38,6 +38,11 @@ void ffn(Size size, Add add) {
     add(ffn_case("gelu_bias", Activation::gelu_tanh, {Lab::tokens, Lab::d}, 2 * Lab::hidden, false, true));
     return;
   }
+  if (size == Size::model || size == Size::model_sample) {
+    for (const auto& [d, h] : {std::pair<int64_t, int64_t>{128, 352}, {256, 672}, {512, 2048}})
+      add(ffn_case("gated_d" + std::to_string(d) + "_h" + std::to_string(h), Activation::silu, {size == Size::model ? 8192 : 256, d}, h, true, false));
+    return;
+  }
   const std::pair<Activation, const char*> activations[] = {
       {Activation::silu, "silu"}, {Activation::gelu, "gelu"}, {Activation::gelu_tanh, "gelu_tanh"}, {Activation::relu, "relu"},
       {Activation::relu2, "relu2"}, {Activation::identity, "identity"}, {Activation::quick_gelu, "quick_gelu"}, {Activation::tanh, "tanh"}};

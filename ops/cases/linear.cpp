@@ -35,6 +35,7 @@ void linear(Size size, Add add) {
     add(linear_case("out", {Lab::tokens, Lab::d}, {Lab::d}, {false}));
     return;
   }
+  if (size != Size::small) return;
   add(linear_case("one", {1, 1}, {1}, {true}));
   add(linear_case("odd", {2, 3, 5}, {7}, {false}));
   add(linear_case("bias", {5, 17}, {19}, {true}));

@@ -48,6 +48,12 @@ void moe(Size size, Add add) {
     add(moe_case("top2_of_8_skewed", s, choices(s, s.experts, 8)));
     return;
   }
+  if (size == Size::model || size == Size::model_sample) {
+    const int64_t tokens = size == Size::model ? 8192 : 256;
+    for (const Sizes& s : {Sizes{tokens, 128, 352, 8, 1}, Sizes{tokens, 256, 336, 8, 2}, Sizes{tokens, 512, 256, 64, 8}})
+      add(moe_case("top" + std::to_string(s.k) + "_of_" + std::to_string(s.experts) + "_d" + std::to_string(s.d) + "_h" + std::to_string(s.h), s, choices(s, s.experts, 0)));
+    return;
+  }
   add(moe_case("one", {1, 1, 1, 1, 1}, {0}));
   add(moe_case("one_expert", {5, 4, 6, 1, 1}, {0, 0, 0, 0, 0}));
   add(moe_case("top1", {9, 5, 7, 4, 1}, choices({9, 5, 7, 4, 1}, 4, 0)));

@@ -96,6 +96,7 @@ void recurrent(Size size, Add add) {
     add(linear_attention_case("lab", {Lab::batch, Lab::length, Lab::heads, Lab::heads, Lab::head_dim, 2 * Lab::head_dim, true, true, false, true}));
     return;
   }
+  if (size != Size::small) return;
   const std::pair<const char*, Formula> formulas[] = {
       {"tanh", Formula::tanh}, {"sigmoid", Formula::sigmoid}, {"sigmoid_plus", Formula::sigmoid_plus}, {"times", Formula::times}, {"times_vector", Formula::times_vector},
       {"affine", Formula::affine}, {"sigmoid_gate", Formula::sigmoid_gate}, {"minus_exp_times", Formula::minus_exp_times}, {"mix", Formula::mix},

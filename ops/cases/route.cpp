@@ -37,6 +37,7 @@ void route(Size size, Add add) {
     add(routed_moe_case("moe", Lab::tokens, Lab::d, Lab::hidden, Lab::experts, options));
     return;
   }
+  if (size != Size::small) return;
   const std::pair<RouterScore, const char*> scores[] = {{RouterScore::softmax, "softmax"}, {RouterScore::sigmoid, "sigmoid"}};
   for (const auto& [score, word] : scores) {
     const std::string s = word;

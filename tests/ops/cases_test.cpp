@@ -140,10 +140,16 @@ INSTANTIATE_TEST_SUITE_P(All, OpCase, testing::Range<size_t>(0, cases().size()),
 });
 
 TEST(OpCases, NamesAreUnique) {
-  for (const std::vector<Case>& list : {small_cases(), lab_cases()}) {
+  for (const std::vector<Case>& list : {small_cases(), lab_cases(), model_cases()}) {
     std::map<std::string, int> seen;
     for (const Case& c : list) EXPECT_EQ(++seen[c.name], 1) << c.name;
   }
+}
+
+TEST(OpCases, EveryModelCaseHasItsSample) {
+  const std::vector<Case> cases = model_cases(), samples = model_samples();
+  ASSERT_EQ(cases.size(), samples.size());
+  for (size_t i = 0; i < cases.size(); ++i) EXPECT_EQ(cases[i].name, samples[i].name);
 }
 
 }  // namespace

@@ -52,8 +52,9 @@ class TopK : public Router {
 
 std::unique_ptr<Router> build(const RouterContext& ctx, Config& cfg, bool trained) {
   const TopKOptions options = TopKOptions::take(cfg);
-  if (options.normalise && ctx.k == 1 && ctx.experts > 1 && trained)
-    cfg.reject("normalise", "must be false with top_k = 1: a normalised single gate is constantly 1 and the router would never learn", "or use kind = \"switch\"");
+  // Published models may be so (a family then says it); a recipe hardly means it.
+  if (options.normalise && !cfg.has("normalise") && ctx.k == 1 && ctx.experts > 1 && trained)
+    cfg.reject("normalise", "must be false with top_k = 1: a normalised single gate is constantly 1 and the router would learn from its balancing loss alone", "or use kind = \"switch\"");
   const bool pooled = options.balance == "pooled";
   if (pooled && options.score != kernels::RouterScore::softmax) cfg.reject("balance", "cannot be pooled with sigmoid scores", "use balance = \"loss\"");
   ops::RouteOptions o{.score = options.score, .norm = options.normalise ? kernels::GateNorm::selected : kernels::GateNorm::none, .scale = options.scale, .k = ctx.k};

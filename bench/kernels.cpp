@@ -1,0 +1,307 @@
+// Kernels one at a time, on the shapes models use: forward and gradients, beside the limits of this machine.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <iostream>
+
+#include "base/rng.h"
+#include "bench/measure.h"
+#include "bench/parts.h"
+#include "kernels/activation.h"
+#include "kernels/adamw.h"
+#include "kernels/attention.h"
+#include "kernels/cpu.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/gemm.h"
+#include "kernels/norm.h"
+#include "kernels/peak.h"
+#include "ops/cases.h"
+#include "training/optimizer.h"
+
+namespace gamut {
+namespace {
+
+constexpr double kSeconds = 0.3;  // of each measurement, at least
+constexpr int kRuns = 5;
+
+// One line: what was done, by whom, how fast, and the share of what limits it.
+struct Line {
+  std::string name, part, candidate;
+  double flops = 0, bytes = 0;  // of matrix products; of memory where these are few
+  Timing time;
+  bool right = true;
+};
+
+class Table {
+ public:
+  Table(BenchRun& run, const Limits& limits) : run_(run), limits_(limits) {
+    if (!run_.json)
+      std::cout << fmt::format("{:<38}{:<10}{:<13}{:>10}{:>9}{:>14}{:>10}\n", "case", "part", "candidate", "ms", "spread", "rate", "share");
+  }
+
+  // A product of matrices is measured by its type's arithmetic peak, all else by the memory's read bandwidth.
+  void add(const Line& line, DType type) {
+    const bool products = line.flops > 0;
+    const double limit = products ? type == DType::bf16 ? limits_.bf16 : limits_.f32 : limits_.read, rate = (products ? line.flops : line.bytes) / line.time.median;
+    Json row = {{"case", line.name}, {"part", line.part}, {"dtype", std::string(name_of(type))}, {"candidate", line.candidate}, {"agrees", line.right}};
+    if (line.right) {
+      row["seconds"] = line.time.to_json();
+      row[products ? "gflops" : "gigabytes_per_s"] = rate * 1e-9;
+      row["share"] = rate / limit;
+    } else {
+      run_.disagreed = true;
+    }
+    rows_.push_back(row);
+    if (run_.json) return;
+    const std::string head = fmt::format("{:<38}{:<10}{:<13}", line.name, line.part, line.candidate);
+    if (!line.right) {
+      const bool colour = ::isatty(STDOUT_FILENO) == 1;
+      std::cout << (colour ? "\x1b[31m" : "") << head << " RED: disagrees with the reference" << (colour ? "\x1b[0m" : "") << '\n';
+      return;
+    }
+    std::cout << head << fmt::format("{:>10.3f}{:>7.0f} %{:>7.1f} {:<6}{:>8.1f} %\n", 1e3 * line.time.median, 100 * line.time.spread(), rate * 1e-9, products ? "GFLOP/s" : "GB/s", 100 * rate / limit) << std::flush;
+  }
+
+  Json json() const {
+    return {{"tier", std::string(kernels::name_of(kernels::best_tier()))}, {"threads", run_.pool.threads()},
+            {"limits", {{"f32", limits_.f32}, {"bf16", limits_.bf16}, {"read", limits_.read}}}, {"cases", rows_}};
+  }
+
+ private:
+  BenchRun& run_;
+  Limits limits_;
+  Json rows_ = Json::array();
+};
+
+// ---- products of matrices ----
+
+// Elements of `type` with the values of a named stream.
+struct Matrix {
+  int64_t rows, columns;
+  DType type;
+  std::vector<std::byte> bytes;
+
+  Matrix(int64_t r, int64_t c, DType t, const char* name = nullptr) : rows(r), columns(c), type(t), bytes(static_cast<size_t>(r * c) * size_of(t)) {
+    if (!name) return;
+    const RandomStream stream(1, "bench", name);
+    with_float_type(type, [&]<class T>() {
+      for (int64_t i = 0; i < r * c; ++i) data<T>()[i] = T(static_cast<accumulator<T>>(stream.normal(static_cast<uint64_t>(i))));
+    });
+  }
+  template <class T> T* data() { return reinterpret_cast<T*>(bytes.data()); }
+  double at(int64_t r, int64_t c) const {
+    double x = 0;
+    with_float_type(type, [&]<class T>() { x = static_cast<double>(reinterpret_cast<const T*>(bytes.data())[r * columns + c]); });
+    return x;
+  }
+};
+
+struct Packed {
+  std::vector<std::byte> storage;
+  kernels::PackedMatrix matrix;
+
+  // w[N, K] as B = wᵀ or, from the other side, B = w.
+  Packed(ThreadPool& pool, const Matrix& w, DType type, bool transposed) {
+    const int64_t k = transposed ? w.columns : w.rows, n = transposed ? w.rows : w.columns;
+    storage.resize(static_cast<size_t>(kernels::packed_bytes(type, k, n)) + 64);
+    auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
+    kernels::pack(pool, type, w.bytes.data(), k, n, transposed ? 1 : w.columns, transposed ? w.columns : 1, aligned);
+    matrix = {type, k, n, aligned};
+  }
+};
+
+// Sampled elements against their sum in double. term(r, c, i): the i-th product.
+template <class Term> bool sampled_right(const Matrix& c, int64_t depth, const Term& term) {
+  const RandomStream stream(2, "bench", "samples");
+  for (uint64_t s = 0; s < 64; ++s) {
+    const auto r = static_cast<int64_t>(stream.below(2 * s, static_cast<uint64_t>(c.rows))), col = static_cast<int64_t>(stream.below(2 * s + 1, static_cast<uint64_t>(c.columns)));
+    double sum = 0, size = 0;
+    for (int64_t i = 0; i < depth; ++i) {
+      const double x = term(r, col, i);
+      sum += x;
+      size += std::abs(x);
+    }
+    const double rounding = c.type == DType::bf16 ? 0x1p-8 * std::abs(sum) : 0;
+    if (!(std::abs(c.at(r, col) - sum) <= static_cast<double>(depth) * 0x1p-24 * size + rounding)) return false;
+  }
+  return true;
+}
+
+void gemm_shape(ThreadPool& pool, Table& table, DType type, int64_t m, int64_t n, int64_t k) {
+  const std::string name = fmt::format("gemm {} {}x{}x{}", name_of(type), m, n, k), candidate = kernels::gemm_candidate_name(type);
+  const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  const Matrix x(m, k, type, "x"), dy(m, n, type, "dy"), w(n, k, DType::f32, "w");
+  const Packed forward(pool, w, type, true), backward(pool, w, type, false);
+  const auto rounded = [&](double v) { return type == DType::bf16 ? static_cast<double>(bf16(static_cast<float>(v))) : v; };
+  Matrix y(m, n, type), dx(m, k, type), dw(n, k, DType::f32);
+  const kernels::Gemm to_y{.terms = {{x.bytes.data(), k, forward.matrix}}, .m = m, .n = n, .c = y.bytes.data(), .ldc = n, .c_dtype = type};
+  const kernels::Gemm to_dx{.terms = {{dy.bytes.data(), n, backward.matrix}}, .m = m, .n = k, .c = dx.bytes.data(), .ldc = k, .c_dtype = type};
+  const kernels::GemmAtB to_dw{.dtype = type, .a = dy.bytes.data(), .lda = n, .b = x.bytes.data(), .ldb = k, .m = m, .p = n, .q = k, .c = dw.bytes.data(), .ldc = k, .accumulate = false};
+  const Timing y_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, std::span(&to_y, 1)); });
+  const Timing dx_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, std::span(&to_dx, 1)); });
+  const Timing dw_time = measure(kSeconds, kRuns, [&] { kernels::gemm_at_b(pool, std::span(&to_dw, 1)); });
+  table.add({name, "forward", candidate, flops, 0, y_time, sampled_right(y, k, [&](int64_t r, int64_t c, int64_t i) { return x.at(r, i) * rounded(w.at(c, i)); })}, type);
+  table.add({name, "input", candidate, flops, 0, dx_time, sampled_right(dx, n, [&](int64_t r, int64_t c, int64_t i) { return dy.at(r, i) * rounded(w.at(i, c)); })}, type);
+  table.add({name, "weight", candidate, flops, 0, dw_time, sampled_right(dw, m, [&](int64_t r, int64_t c, int64_t i) { return dy.at(i, r) * x.at(i, c); })}, type);
+}
+
+// ---- operations ----
+
+double largest_error(const std::vector<double>& found, const std::vector<double>& expected) {
+  double top = 1e-6, error = 0;
+  for (const double e : expected) top = std::max(top, std::abs(e));
+  for (size_t i = 0; i < expected.size(); ++i) error = std::max(error, std::isfinite(found[i]) ? std::abs(found[i] - expected[i]) : INFINITY);
+  return error / top;
+}
+
+// Results and gradients in `type` against f64 on the reference tier.
+bool agrees(ThreadPool& pool, const ops::Case& sample, DType type) {
+  const ops::CaseRun found = ops::run_case(sample, pool, {.type = type});
+  const ops::CaseRun expected = ops::run_case(sample, pool, {.type = DType::f64});
+  for (const auto& [name, values] : expected.values)
+    if (largest_error(found.values.at(name), values) > (type == DType::f32 ? sample.f32_bound : sample.bf16_bound)) return false;
+  return true;
+}
+
+Cost total(const Tape& tape) {
+  Cost sum;
+  for (const auto& [name, cost] : tape.ledger()) sum += cost;
+  return sum;
+}
+
+// Forward and backward of a case, timed apart.
+void operation(ThreadPool& pool, Table& table, const ops::Case& whole, const ops::Case& sample, DType type, const std::string& candidate) {
+  using Clock = std::chrono::steady_clock;
+  const bool right = agrees(pool, sample, type);
+  ops::CaseBench bench(whole, pool, {.type = type});
+  std::vector<double> forward, backward;
+  Cost forward_cost, backward_cost;
+  const std::string name = whole.name + " " + std::string(name_of(type));
+  double sum = 0;
+  for (int i = 0; right && (i <= kRuns || sum < 2 * kSeconds); ++i) {
+    const Cost before = total(bench.tape());
+    const auto start = Clock::now();
+    std::vector<Tensor> results = bench.forward();
+    const auto middle = Clock::now();
+    const Cost between = total(bench.tape());
+    bench.backward(results);  // its first run also makes the random cotangents
+    results.clear();
+    const auto end = Clock::now();
+    const Cost after = total(bench.tape());
+    bench.clear_gradients();
+    if (i == 0) continue;  // warm-up: packs weights
+    forward_cost = {between.matmul_flops - before.matmul_flops, 0, between.bytes - before.bytes};
+    backward_cost = {after.matmul_flops - between.matmul_flops, 0, after.bytes - between.bytes};
+    forward.push_back(std::chrono::duration<double>(middle - start).count());
+    backward.push_back(std::chrono::duration<double>(end - middle).count());
+    sum += forward.back() + backward.back();
+  }
+  for (const auto& [part, times, cost] : {std::tuple("forward", forward, forward_cost), std::tuple("backward", backward, backward_cost)})
+    if (!right || cost.matmul_flops > 0 || cost.bytes > 0)
+      table.add({name, part, candidate, cost.matmul_flops, cost.bytes, right ? timing_of(times) : Timing{}, right}, type);
+}
+
+// All model cases of one family: "attention", "moe" …
+Json operations(BenchRun& run, const std::string& family, const std::function<std::string(DType)>& candidate) {
+  run.settings.finish();
+  Table table(run, measure_limits(run.pool));
+  const std::vector<ops::Case> cases = ops::model_cases(), samples = ops::model_samples();
+  for (size_t i = 0; i < cases.size(); ++i)
+    if (cases[i].name.starts_with(family + "/"))
+      for (const DType type : {DType::bf16, DType::f32}) operation(run.pool, table, cases[i], samples[i], type, candidate(type));
+  return table.json();
+}
+
+template <class F32, class Bf16> std::string candidate_of(DType type, const F32& f32, const Bf16& half) { return type == DType::bf16 ? half.best().name : f32.best().name; }
+
+// A kernel of the optimizer against the reference candidate, bit patterns aside: both on the same small slice.
+bool adamw_right() {
+  constexpr int64_t n = 1003;
+  const RandomStream stream(1, "bench", "optimizer");
+  std::vector<float> tried[4], expected[4];
+  for (int k = 0; k < 4; ++k)
+    for (int64_t i = 0; i < n; ++i) {
+      const auto x = static_cast<float>(stream.normal(static_cast<uint64_t>(k * n + i)));
+      tried[k].push_back(k == 3 ? x * x : x);
+      expected[k].push_back(tried[k].back());
+    }
+  const auto arguments = [](std::vector<float>* t) {
+    return kernels::AdamW<float>{n, t[0].data(), t[1].data(), t[2].data(), t[3].data(), 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.5f, 0.1f, 0.05f};
+  };
+  kernels::adamw<float>().best().fn(arguments(tried));
+  kernels::adamw<float>().runnable_here().back().fn(arguments(expected));
+  for (int k = 0; k < 4; ++k)
+    for (size_t i = 0; i < n; ++i)
+      if (!(std::abs(tried[k][i] - expected[k][i]) <= 4e-7f * std::max(1.0f, std::abs(expected[k][i])))) return false;
+  return true;
+}
+
+}  // namespace
+
+Json bench_peak(BenchRun& run) {
+  run.settings.finish();
+  Json tiers = Json::array();
+  if (!run.json) std::cout << fmt::format("{:<14}{:>16}{:>16}\n", "tier", "f32 GFLOP/s", "bf16 GFLOP/s");
+  for (int t = static_cast<int>(kernels::Tier::portable); t <= static_cast<int>(kernels::best_tier()); ++t) {
+    const kernels::ForcedTier forced(static_cast<kernels::Tier>(t));
+    const double f32 = kernels::measure_peak_flops(run.pool, DType::f32), half = kernels::measure_peak_flops(run.pool, DType::bf16);
+    tiers.push_back({{"tier", std::string(kernels::name_of(kernels::best_tier()))}, {"f32", f32}, {"bf16", half}});
+    if (!run.json) std::cout << fmt::format("{:<14}{:>16.1f}{:>16.1f}\n", kernels::name_of(kernels::best_tier()), f32 * 1e-9, half * 1e-9);
+  }
+  const double read = kernels::measure_read_bandwidth(run.pool);
+  if (!run.json) std::cout << fmt::format("read bandwidth {:.1f} GB/s; {} threads; {}\n", read * 1e-9, run.pool.threads(), kernels::cpu_model());
+  return {{"tiers", tiers}, {"read", read}, {"threads", run.pool.threads()}, {"processor", kernels::cpu_model()}, {"tier", std::string(kernels::name_of(kernels::best_tier()))}};
+}
+
+Json bench_gemm(BenchRun& run) {
+  struct Shape3 {
+    int64_t m, n, k;
+  };
+  std::vector<Shape3> shapes{{512, 512, 512},  {2048, 768, 3072}, {4096, 512, 2048}, {128, 1024, 4096}, {8192, 256, 1024}, {8192, 128, 128},
+                             {8192, 352, 128}, {8192, 128, 352},  {8192, 256, 256},  {8192, 672, 256},  {8192, 256, 672}};
+  if (run.settings.has("m") || run.settings.has("n") || run.settings.has("k")) {
+    const auto size = [&](const char* key) { return run.settings.take_in<int64_t>(key, 512, 1, 1 << 20); };
+    const int64_t m = size("m"), n = size("n"), k = size("k");
+    shapes = {{m, n, k}};
+  }
+  const std::string only = run.settings.take_choice("dtype", "both", {"both", "f32", "bf16"});
+  run.settings.finish();
+  Table table(run, measure_limits(run.pool));
+  for (const DType type : {DType::bf16, DType::f32})
+    if (only == "both" || only == name_of(type))
+      for (const auto& [m, n, k] : shapes) gemm_shape(run.pool, table, type, m, n, k);
+  return table.json();
+}
+
+Json bench_experts(BenchRun& run) { return operations(run, "moe", kernels::gemm_candidate_name); }
+Json bench_ffn(BenchRun& run) { return operations(run, "ffn", kernels::gemm_candidate_name); }
+Json bench_attention(BenchRun& run) {
+  return operations(run, "attention", [](DType type) { return candidate_of(type, kernels::attention_forward<float>(), kernels::attention_forward<bf16>()); });
+}
+Json bench_norm(BenchRun& run) {
+  return operations(run, "norm", [](DType type) { return candidate_of(type, kernels::norm_forward<float>(), kernels::norm_forward<bf16>()); });
+}
+Json bench_loss(BenchRun& run) { return operations(run, "cross_entropy", kernels::gemm_candidate_name); }
+
+Json bench_optimizer(BenchRun& run) {
+  run.settings.finish();
+  Table table(run, measure_limits(run.pool));
+  const bool right = adamw_right();
+  for (const int64_t width : {1024, 4096}) {
+    const Device device = Device::real(run.pool);
+    Parameters parameters(device.arena, DType::f32);
+    parameters.add("w", {width, width}, Role::matrix, Init::normal(0.02));
+    parameters.allocate_gradients();
+    parameters.initialise(1, run.pool);
+    Optimizer optimizer({}, parameters, device);
+    const double n = static_cast<double>(width * width);
+    const std::string name = fmt::format("adamw {:.0f} million", n * 1e-6), candidate = kernels::adamw<float>().best().name;
+    table.add({name, "norm", candidate, 0, 4 * n, measure(kSeconds, kRuns, [&] { optimizer.gradient_norm(run.pool); }), right}, DType::f32);
+    table.add({name, "step", candidate, 0, 32 * n, measure(kSeconds, kRuns, [&] { optimizer.step(run.pool, 1, 1); }), right}, DType::f32);
+  }
+  return table.json();
+}
+
+}  // namespace gamut
