@@ -139,8 +139,13 @@ class Study {
     data_ = std::make_shared<const Dataset>(prepare_dataset(s_.data, context_.pool));
     if (fs::exists(plan_path)) {
       const Json stored = read_json(plan_path);
-      if (!stored.contains("chosen") || !stored.contains("plan") || stored["chosen"] != s_.chosen || stored["data_hash"] != data_->hash)
-        throw Error({.who = "lab", .what = "the folder holds another study", .where = s_.out.string(), .hint = "choose another out=FOLDER, or delete this one"});
+      if (!stored.contains("chosen") || !stored.contains("plan")) throw Error({.who = "lab", .what = "not a study's plan", .where = plan_path.string(), .hint = "choose another out=FOLDER"});
+      if (stored["chosen"] != s_.chosen || stored["data_hash"] != data_->hash) {
+        std::string differs = "data";
+        for (const auto& [key, value] : s_.chosen.items())
+          if (stored["chosen"].value(key, Json()) != value) differs = key;
+        throw Error({.who = "lab", .what = "the folder holds another study: its " + differs + " differs", .where = s_.out.string(), .hint = "choose another out=FOLDER, or delete this one"});
+      }
       plan_ = Plan::from_json(stored["plan"], plan_path.string());
       log::info("continuing the study in {}", s_.out.string());
     } else {

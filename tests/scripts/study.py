@@ -56,10 +56,10 @@ class Study:
         self.gamut, self.work = gamut, work
 
     def command(self, out, *more):
-        return [self.gamut, "lab", "dense-vs-moe", "tier=smoke", "minutes=0.5", f"data.path={self.work / 'texts'}", f"data.cache={self.work / 'cache'}", f"out={out}", *more]
+        return [self.gamut, "lab", "dense-vs-moe", "tier=smoke", "minutes=0.5", "data.vocab_size=384", f"data.path={self.work / 'texts'}", f"data.cache={self.work / 'cache'}", f"out={out}", *more]
 
     def run(self, out, *more):
-        return subprocess.run(self.command(out, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=400)
+        return subprocess.run(self.command(out, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=900)
 
     def start(self, out):
         return subprocess.Popen(self.command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -120,7 +120,7 @@ def disturbed(study, reference, seconds, rng):
             break
         except subprocess.TimeoutExpired:
             process.send_signal(blow)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         if blow == signal.SIGKILL:
             expect(process.returncode == -9, "killed")
         elif process.returncode != 0:  # the blow may come when all is done
@@ -142,7 +142,7 @@ def on_a_terminal(study):
     main, side = pty.openpty()
     process = subprocess.Popen(study.command(study.work / "terminal"), stdin=side, stdout=subprocess.PIPE, stderr=side, start_new_session=True)
     os.close(side)
-    seen, deadline = b"", time.time() + 60
+    seen, deadline = b"", time.time() + 300
     while time.time() < deadline:
         if select.select([main], [], [], 0.2)[0]:
             try:
@@ -153,7 +153,7 @@ def on_a_terminal(study):
             process.send_signal(signal.SIGINT)
         if process.poll() is not None:
             break
-    expect(process.wait(30) == 130, "Ctrl-C on a terminal", process.returncode)
+    expect(process.wait(120) == 130, "Ctrl-C on a terminal", process.returncode)
     process.stdout.close()
     text = seen.decode(errors="replace")
     expect("\r" in text and "█" in text or "░" in text, "a terminal gets one live line", text[-300:])
