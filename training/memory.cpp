@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <string>
 
 namespace gamut {
 
@@ -15,9 +16,14 @@ size_t resident_bytes() {
 }
 
 size_t peak_resident_bytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string word; file >> word;)
+    if (size_t kilobytes = 0; word == "VmHWM:" && file >> kilobytes) return kilobytes * 1024;
   rusage use{};
   ::getrusage(RUSAGE_SELF, &use);
   return static_cast<size_t>(use.ru_maxrss) * 1024;
 }
+
+void reset_peak_resident() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 }  // namespace gamut

@@ -71,9 +71,10 @@ class Run {
 
   int go(bool json) {
     if (recipe_.folder.empty()) throw Error({.who = "train", .what = "run.dir is missing", .hint = "add run.dir=FOLDER"});
-    const size_t resident_before = resident_bytes();
     data_ = std::make_shared<const Dataset>(prepare_dataset(recipe_.data, pool_));
     take_vocabulary();
+    reset_peak_resident();  // what making the data took is over
+    const size_t resident_before = resident_bytes();
     const StepPlan plan = plan_step(recipe_.model, recipe_.trainer, pool_);
     open_folder();
     announce(plan);
