@@ -1,9 +1,10 @@
-// Speed of the byte-level BPE trainer and encoder on one core, as one line of JSON; tools/tokenizer_peer.py runs it beside
-// Hugging Face `tokenizers` and compares the ids.
+// Speed of tokenizers on one core, as one line of JSON; tools/tokenizer_peer.py runs it beside Hugging Face `tokenizers` and
+// compares the ids.
 //
-//   tokenizer_benchmark TEXTS.jsonl VOCABULARY FOLDER [IDS.i32]
+//   tokenizer_benchmark train TEXTS.jsonl FOLDER VOCABULARY     learn a byte-level BPE into FOLDER
+//   tokenizer_benchmark encode TEXTS.jsonl FOLDER [IDS.i32]     load FOLDER's tokenizer, encode every text
 //
-// TEXTS.jsonl holds one JSON string a line. FOLDER receives the trained tokenizer, IDS.i32 every id of every text.
+// TEXTS.jsonl holds one JSON string a line. IDS.i32 receives every id of every text.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -18,47 +20,55 @@
 
 namespace {
 
+using namespace gamut;
+
 template <class F> double seconds(F&& run) {
   const auto start = std::chrono::steady_clock::now();
   run();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+std::vector<std::string> read_texts(const std::string& path) {
+  std::vector<std::string> texts;
+  for (const std::string& line : split(read_file(path), '\n'))
+    if (!line.empty()) texts.push_back(parse_json(line, path).get<std::string>());
+  return texts;
+}
+
+Json train(const std::vector<std::string>& texts, const std::string& folder, int64_t vocabulary) {
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  ThreadPool pool(1);
+  std::shared_ptr<const Tokenizer> tokenizer;
+  const double took = seconds([&] { tokenizer = train_bpe(views, {.vocab_size = vocabulary}, pool); });
+  tokenizer->save(folder);
+  return {{"train_s", took}};
+}
+
+Json encode(const std::vector<std::string>& texts, const std::string& folder, const std::string& ids_file) {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  const double load = seconds([&] { tokenizer = Tokenizer::load(folder); });
+  double first = 0, best = 1e9;
+  std::vector<int32_t> ids;
+  for (int round = 0; round < 3; ++round) {
+    ids.clear();
+    const double took = seconds([&] {
+      for (const std::string& text : texts) tokenizer->encode_to(text, ids, SpecialTokens::recognise);
+    });
+    if (round == 0) first = took;
+    best = std::min(best, took);
+  }
+  if (!ids_file.empty()) write_file(ids_file, {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t)});
+  return {{"load_s", load}, {"tokens", ids.size()}, {"first_s", first}, {"encode_s", best}};
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  using namespace gamut;
-  if (count < 4) {
-    std::fputs("tokenizer_benchmark TEXTS.jsonl VOCABULARY FOLDER [IDS.i32]\n", stderr);
-    return 2;
-  }
+  const std::vector<std::string> words(arguments + 1, arguments + count);
   try {
-    const std::string file = read_file(arguments[1]);
-    std::vector<std::string> texts;
-    for (const std::string& line : split(file, '\n'))
-      if (!line.empty()) texts.push_back(parse_json(line, arguments[1]).get<std::string>());
-    std::vector<std::string_view> views(texts.begin(), texts.end());
-    size_t bytes = 0;
-    for (const std::string& text : texts) bytes += text.size();
-
-    ThreadPool pool(1);
-    std::shared_ptr<const Tokenizer> tokenizer;
-    const double train = seconds([&] { tokenizer = train_bpe(views, {.vocab_size = std::stoll(arguments[2])}, pool); });
-    tokenizer->save(arguments[3]);
-
-    double cold = 0, warm = 1e9;
-    std::vector<int32_t> ids;
-    for (int round = 0; round < 4; ++round) {
-      ids.clear();
-      const double took = seconds([&] {
-        for (const std::string& text : texts) tokenizer->encode_to(text, ids, SpecialTokens::recognise);
-      });
-      if (round == 0) cold = took;
-      if (round > 0) warm = std::min(warm, took);
-    }
-    if (count > 4) write_file(arguments[4], {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t)});
-    const Json line = {{"bytes", bytes}, {"tokens", ids.size()}, {"train_s", train}, {"encode_cold_s", cold}, {"encode_s", warm}};
-    std::puts(line.dump().c_str());
+    if (words.size() == 4 && words[0] == "train") std::puts(train(read_texts(words[1]), words[2], std::stoll(words[3])).dump().c_str());
+    else if (words.size() >= 3 && words[0] == "encode") std::puts(encode(read_texts(words[1]), words[2], words.size() > 3 ? words[3] : "").dump().c_str());
+    else throw Error({.who = "tokenizer_benchmark", .what = "expected train TEXTS.jsonl FOLDER VOCABULARY, or encode TEXTS.jsonl FOLDER [IDS.i32]"});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;

@@ -18,7 +18,7 @@ namespace gamut {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kFormat = 1;  // counts up when what a dataset folder holds changes
+constexpr int kFormat = 2;  // counts up when what a dataset folder holds changes
 
 // Texts of equal bytes from every domain, so that no domain gets all the merges.
 std::vector<std::string_view> tokenizer_mix(const Corpus& corpus) {

@@ -1,32 +1,33 @@
 #include "generation/text_stream.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace gamut {
 namespace {
 
-// Bytes at the end of `text` that begin a character whose rest may still come: at most 3.
-size_t open_bytes(const std::string& text) {
-  for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
-    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
-    if ((byte & 0xc0) == 0x80) continue;
-    const size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-    return length > back ? back : 0;
-  }
-  return 0;
-}
+constexpr const char* kReplacement = "\xef\xbf\xbd";
 
 }  // namespace
 
 std::string TextStream::push(int32_t id) {
-  pending_ += tokenizer_.decode(std::span(&id, 1));
-  const size_t complete = pending_.size() - open_bytes(pending_);
-  std::string text = lossy_utf8(std::string_view(pending_).substr(0, complete));
-  pending_.erase(0, complete);
-  return text;
+  ids_.push_back(id);
+  std::string text = lossy_utf8(tokenizer_.decode(ids_));
+  // A replacement character at the end may be the start of a character whose rest comes with the next token.
+  if (text.size() <= given_.size() || text.ends_with(kReplacement) || !text.starts_with(given_)) return "";
+  std::string fresh = text.substr(given_.size());
+  ids_.erase(ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(given_ids_));
+  given_ids_ = ids_.size();
+  given_ = lossy_utf8(tokenizer_.decode(ids_));
+  return fresh;
 }
 
-std::string TextStream::finish() { return lossy_utf8(std::exchange(pending_, {})); }
+std::string TextStream::finish() {
+  const std::string text = lossy_utf8(tokenizer_.decode(ids_));
+  std::string rest = text.size() > given_.size() ? text.substr(given_.size()) : "";
+  ids_.clear();
+  given_.clear();
+  given_ids_ = 0;
+  return rest;
+}
 
 }  // namespace gamut

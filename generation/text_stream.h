@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "data/tokenizers/tokenizer.h"
 
@@ -18,7 +19,9 @@ class TextStream {
 
  private:
   const Tokenizer& tokenizer_;
-  std::string pending_;
+  std::vector<int32_t> ids_;  // from the token before the last text given out: decoders look at neighbours
+  size_t given_ids_ = 0;      // of ids_, those whose text is out
+  std::string given_;         // that text
 };
 
 }  // namespace gamut

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Races Gamut's byte-level BPE against Hugging Face `tokenizers` on one core, and compares every id.
+"""Races Gamut's tokenizers against Hugging Face `tokenizers` on one core, run after run in turn, and compares every id.
 
-    tools/tokenizer_peer.py BENCHMARK TEXTS.jsonl [VOCABULARY ...]
+    tools/tokenizer_peer.py BENCHMARK train TEXTS.jsonl VOCABULARY …
+    tools/tokenizer_peer.py BENCHMARK encode FOLDER TEXTS.jsonl …
+    tools/tokenizer_peer.py make FOLDER TRAINED KIND
 
-BENCHMARK is the built tokenizer_benchmark; TEXTS.jsonl holds one JSON string a line. Needs the `tokenizers` package.
-Prints one line a vocabulary: seconds, ratios, and whether vocabulary, merges and ids are equal.
+BENCHMARK is the built tokenizer_benchmark; TEXTS.jsonl holds one JSON string a line; FOLDER holds a tokenizer.json. `make` derives
+from a trained byte-level vocabulary one of a large model's kind, KIND: llama3, qwen2 or gemma. Needs the `tokenizers` package.
 """
 import array
 import json
 import os
+import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,55 +22,111 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
 
-
-def train(texts, vocabulary):
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["<|endoftext|>"], show_progress=False,
-                                  initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
+ROUNDS = 3
+SPLITS = {"llama3": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+          "qwen2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"}
 
 
-def flat(tokenizer, texts):
-    ids = array.array("i")
-    start = time.perf_counter()
-    for text in texts:
-        ids.extend(tokenizer.encode(text, add_special_tokens=False).ids)
-    return ids, time.perf_counter() - start
+def texts_of(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 
 
-def race(benchmark, path, texts, vocabulary):
-    with tempfile.TemporaryDirectory() as folder:
-        ids_file = os.path.join(folder, "ids.i32")
-        ours = json.loads(subprocess.run([benchmark, path, str(vocabulary), folder, ids_file], check=True, capture_output=True).stdout)
-        our_ids = array.array("i")
-        with open(ids_file, "rb") as file:
-            our_ids.frombytes(file.read())
-        loaded = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
-    start = time.perf_counter()
-    theirs = train(texts, vocabulary)
-    their_train = time.perf_counter() - start
-    flat(theirs, texts)
-    their_ids, their_encode = flat(theirs, texts)
-    loaded_ids, _ = flat(loaded, texts)
-    a, b = json.loads(theirs.to_str())["model"], json.loads(loaded.to_str())["model"]
-    mb = ours["bytes"] / 1e6
-    print(f"vocabulary {vocabulary}: {mb:.1f} MB, {len(our_ids)} tokens | train {ours['train_s']:.2f} s against {their_train:.2f} s "
-          f"({their_train / ours['train_s']:.1f}x) | encode {mb / ours['encode_s']:.0f} MB/s (first pass {mb / ours['encode_cold_s']:.0f}) "
-          f"against {mb / their_encode:.1f} MB/s ({their_encode / ours['encode_s']:.1f}x) | vocabulary "
-          f"{'equal' if a['vocab'] == b['vocab'] else 'DIFFERS'}, merges {'equal' if a['merges'] == b['merges'] else 'DIFFER'}, "
-          f"ids {'equal' if our_ids == loaded_ids else 'DIFFER'}, trained by either {'equal' if our_ids == their_ids else 'DIFFER'}")
-    return our_ids == loaded_ids
+def ours(*words):
+    return json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+
+
+def train(benchmark, path, vocabularies):
+    texts = texts_of(path)
+    for vocabulary in vocabularies:
+        mine, theirs = [], []
+        for _ in range(ROUNDS):
+            with tempfile.TemporaryDirectory() as folder:
+                mine.append(ours(benchmark, "train", path, folder, str(vocabulary))["train_s"])
+                a = json.loads(pathlib.Path(folder, "tokenizer.json").read_text())["model"]
+            tokenizer = Tokenizer(models.BPE())
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+            trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["<|endoftext|>"], show_progress=False, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
+            start = time.perf_counter()
+            tokenizer.train_from_iterator(texts, trainer)
+            theirs.append(time.perf_counter() - start)
+            b = json.loads(tokenizer.to_str())["model"]
+        ratio = statistics.median(t / m for m, t in zip(mine, theirs))
+        print(f"train {vocabulary}: {min(mine):.2f} s against {min(theirs):.2f} s, {ratio:.1f}x in the median of {ROUNDS} pairs; vocabulary "
+              f"{'equal' if a['vocab'] == b['vocab'] else 'DIFFERS'}, merges {'equal' if a['merges'] == b['merges'] else 'DIFFER'}", flush=True)
+
+
+def encode(benchmark, folder, paths):
+    loads = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+        loads.append(time.perf_counter() - start)
+    good = True
+    for path in paths:
+        texts = texts_of(path)
+        megabytes = sum(len(t.encode()) for t in texts) / 1e6
+        first, best, theirs, load = [], [], [], []
+        for _ in range(ROUNDS):
+            with tempfile.TemporaryDirectory() as scratch:
+                file = os.path.join(scratch, "ids.i32")
+                run = ours(benchmark, "encode", path, folder, file)
+                ids = array.array("i")
+                ids.frombytes(pathlib.Path(file).read_bytes())
+            first.append(run["first_s"]), best.append(run["encode_s"]), load.append(run["load_s"])
+            expected = array.array("i")
+            start = time.perf_counter()
+            for text in texts:
+                expected.extend(tokenizer.encode(text, add_special_tokens=False).ids)
+            theirs.append(time.perf_counter() - start)
+        good = good and ids == expected
+        print(f"{pathlib.Path(folder).name} {pathlib.Path(path).stem}: load {min(load):.3f} s against {min(loads):.3f} s | {megabytes:.1f} MB, {len(ids)} tokens: {megabytes / min(best):.1f} MB/s "
+              f"(first pass {megabytes / min(first):.1f}) against {megabytes / min(theirs):.1f} MB/s, {statistics.median(t / b for b, t in zip(best, theirs)):.1f}x "
+              f"(first pass {statistics.median(t / f for f, t in zip(first, theirs)):.1f}x) in the median of {ROUNDS} pairs; ids {'equal' if ids == expected else 'DIFFER'}", flush=True)
+    return good
+
+
+def make(folder, trained, kind):
+    about = json.loads(pathlib.Path(trained, "tokenizer.json").read_text())
+    if kind in SPLITS:
+        about["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": SPLITS[kind]}, "behavior": "Isolated", "invert": False},
+                                                                        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}
+        about["model"]["ignore_merges"] = kind == "llama3"
+        about["normalizer"] = {"type": "NFC"} if kind == "qwen2" else None
+    else:
+        alphabet = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174]
+        alphabet = {chr(b): b for b in alphabet} | {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in alphabet)}
+        words = {}
+        for token in about["model"]["vocab"]:
+            try:
+                words[bytes(alphabet[c] for c in token).decode().replace(" ", "▁")] = None
+            except (KeyError, UnicodeDecodeError):
+                pass
+        words = [w for w in words if "▁" not in w[1:] or set(w) == {"▁"}]
+        characters = {c: None for w in words for c in w}
+        tokens = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{b:02X}>" for b in range(256)] + list(characters) + [w for w in words if len(w) > 1]
+        vocab = {t: i for i, t in enumerate(dict.fromkeys(tokens))}
+        merges = [[t[:i], t[i:]] for t in vocab if len(t) > 1 and not t.startswith("<") for i in range(1, len(t)) if t[:i] in vocab and t[i:] in vocab]
+        about["model"] = {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True,
+                          "ignore_merges": False, "vocab": vocab, "merges": merges}
+        about["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+        about["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+        about["decoder"] = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]}
+        about["post_processor"] = None
+        about["added_tokens"] = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} for i, t in enumerate(tokens[:4])]
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    pathlib.Path(folder, "tokenizer.json").write_text(json.dumps(about, ensure_ascii=False, indent=2))
+    print(f"{folder}: {len(about['model']['vocab'])} tokens, {len(about['model']['merges'])} merges")
 
 
 def main():
-    benchmark, path = sys.argv[1:3]
-    with open(path, encoding="utf-8") as file:
-        texts = [json.loads(line) for line in file]
-    results = [race(benchmark, path, texts, int(v)) for v in sys.argv[3:] or ["2048", "8192"]]
-    sys.exit(0 if all(results) else 1)
+    if sys.argv[1] == "make":
+        return make(*sys.argv[2:5])
+    benchmark, what = sys.argv[1:3]
+    if what == "train":
+        return train(benchmark, sys.argv[3], [int(v) for v in sys.argv[4:]])
+    sys.exit(0 if encode(benchmark, sys.argv[3], sys.argv[4:]) else 1)
 
 
 if __name__ == "__main__":

@@ -41,13 +41,14 @@ void train(const Arguments& a) {
   std::cout << a.folder << '\n';
 }
 
-// Calls answer(value, place) for the JSON value of every line of standard input and prints what it returns.
+// Calls answer(value, place) for the JSON value of every line of standard input and prints what it returns, in
+// ASCII: U+2028 and its like would end a line for some readers.
 template <class Answer> void answer_lines(Answer&& answer) {
   std::string line;
   for (size_t number = 1; std::getline(std::cin, line); ++number) {
     if (trim(line).empty()) continue;
     const std::string place = "standard input, line " + std::to_string(number);
-    std::cout << answer(parse_json(line, place), place).dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    std::cout << answer(parse_json(line, place), place).dump(-1, ' ', true, Json::error_handler_t::replace) << '\n';
   }
 }
 

@@ -1,74 +1,52 @@
 #include "data/tokenizers/added_tokens.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "data/tokenizers/unicode.h"
 
 namespace gamut {
 namespace {
 
-bool is_space(uint32_t code) { return class_of(code) == CharacterClass::space; }
-
 bool touches_word(std::string_view text, size_t begin, size_t end) {
-  return (begin > 0 && is_word_character(character_before(text, begin).code)) ||
-         (end < text.size() && is_word_character(character_at(text, end).code));
+  return (begin > 0 && is_word_character(character_before(text, begin).code)) || (end < text.size() && is_word_character(character_at(text, end).code));
 }
 
 }  // namespace
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
+TokenFinder::TokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& patterns) : tokens_(std::move(tokens)), patterns_(patterns) {
   for (uint32_t i = 0; i < tokens_.size(); ++i) {
-    if (tokens_[i].content.empty()) continue;
-    (tokens_[i].normalized ? any_normalized_ : any_plain_) = true;
-    (tokens_[i].normalized ? normalized_ : plain_)[static_cast<uint8_t>(tokens_[i].content[0])].push_back(i);
+    const std::string& pattern = patterns_[i];
+    if (pattern.empty() || !by_pattern_.try_emplace(pattern, i).second) continue;
+    auto& lengths = lengths_[static_cast<uint8_t>(pattern[0])];
+    if (std::find(lengths.begin(), lengths.end(), pattern.size()) == lengths.end()) lengths.push_back(static_cast<uint32_t>(pattern.size()));
   }
-  const auto longer = [this](uint32_t a, uint32_t b) { return tokens_[a].content.size() > tokens_[b].content.size(); };
-  for (Index* index : {&plain_, &normalized_})
-    for (auto& list : *index) std::stable_sort(list.begin(), list.end(), longer);
+  for (auto& lengths : lengths_) std::sort(lengths.begin(), lengths.end(), std::greater<>());
 }
 
-void AddedTokens::split(std::string_view text, SpecialTokens specials, std::vector<Stretch>& out) const {
-  out.clear();
-  if (text.empty()) return;
-  if (!any_plain_) {
-    out.push_back({0, text.size(), -1});
-  } else {
-    scan(plain_, text, 0, text.size(), specials, out);
+const AddedToken* TokenFinder::at(std::string_view text) const {
+  for (const uint32_t length : lengths_[static_cast<uint8_t>(text[0])]) {
+    if (length > text.size()) continue;
+    if (const auto found = by_pattern_.find(text.substr(0, length)); found != by_pattern_.end()) return &tokens_[found->second];
   }
-  if (!any_normalized_) return;
-  const std::vector<Stretch> first = std::exchange(out, {});
-  for (const Stretch& stretch : first) {
-    if (stretch.id >= 0) {
-      out.push_back(stretch);
-    } else {
-      scan(normalized_, text, stretch.begin, stretch.end, specials, out);
-    }
-  }
+  return nullptr;
 }
 
-void AddedTokens::scan(const Index& index, std::string_view whole, size_t begin, size_t end, SpecialTokens specials,
-                       std::vector<Stretch>& out) const {
-  const std::string_view text = whole.substr(0, end).substr(begin);  // neighbours outside the stretch do not count
-  size_t done = 0;                                                   // text before this has been given out
-  for (size_t at = 0; at < text.size();) {
-    const auto& candidates = index[static_cast<uint8_t>(text[at])];
-    const AddedToken* found = nullptr;
-    for (const uint32_t i : candidates) {
-      if (text.substr(at).starts_with(tokens_[i].content)) {
-        found = &tokens_[i];
-        break;
-      }
-    }
-    if (!found) {
-      ++at;
+void TokenFinder::split(std::string_view text, SpecialTokens specials, std::vector<Stretch>& out) const {
+  size_t done = 0;  // text before this has been given out
+  for (size_t at_byte = 0; at_byte < text.size();) {
+    if (lengths_[static_cast<uint8_t>(text[at_byte])].empty()) {
+      ++at_byte;
       continue;
     }
-    size_t start = at, stop = at + found->content.size();
-    at = stop;
+    const AddedToken* found = at(text.substr(at_byte));
+    if (!found) {
+      ++at_byte;
+      continue;
+    }
+    size_t start = at_byte, stop = at_byte + patterns_[static_cast<size_t>(found - tokens_.data())].size();
+    at_byte = stop;
     if (found->special && specials == SpecialTokens::as_text) continue;
     if (found->single_word && touches_word(text, start, stop)) continue;
-    if (start < done) continue;  // swallowed by the rstrip of the one before
     if (found->lstrip) {
       while (start > done) {
         const Character c = character_before(text, start);
@@ -76,14 +54,15 @@ void AddedTokens::scan(const Index& index, std::string_view whole, size_t begin,
         start -= c.bytes;
       }
     }
+    start = std::max(start, done);
     if (found->rstrip) {
       while (stop < text.size() && is_space(character_at(text, stop).code)) stop += character_at(text, stop).bytes;
     }
-    if (start > done) out.push_back({begin + done, begin + start, -1});
-    out.push_back({begin + start, begin + stop, found->id});
-    done = stop;
+    if (start > done) out.push_back({done, start, -1});
+    out.push_back({start, stop, found->id});
+    done = std::max(done, stop);
   }
-  if (done < text.size()) out.push_back({begin + done, begin + text.size(), -1});
+  if (done < text.size()) out.push_back({done, text.size(), -1});
 }
 
 }  // namespace gamut

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "data/tokenizers/tokenizer.h"
@@ -17,31 +18,31 @@ struct AddedToken {
   bool single_word = false;  // only where no word character touches it
   bool lstrip = false;       // takes the white space before it along
   bool rstrip = false;       // … and after it
-  bool normalized = false;   // searched for in a second pass, over what the others left
+  bool normalized = false;   // searched for in normalised text, in its own normalised form
   bool special = false;      // left out of decoded text
 };
 
-class AddedTokens {
+// Where some of the added tokens stand in a text.
+class TokenFinder {
  public:
-  explicit AddedTokens(std::vector<AddedToken> tokens = {});
-  const std::vector<AddedToken>& tokens() const { return tokens_; }
+  // patterns[i] is what tokens[i] looks like in the text; empty ones are never found.
+  TokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& patterns);
 
   // One stretch of the text: an added token (id ≥ 0), or ordinary text (id −1).
   struct Stretch {
     size_t begin, end;
     int32_t id;
   };
-  // Cuts the text: leftmost match first, the longest of those. With as_text, special tokens are not searched for.
+  // Cuts the text: leftmost match first, the longest of those. With as_text, special tokens are passed over.
   void split(std::string_view text, SpecialTokens specials, std::vector<Stretch>& out) const;
-  bool empty() const { return tokens_.empty(); }
+  bool empty() const { return by_pattern_.empty(); }
 
  private:
-  // Token indices by their first byte, longest content first.
-  using Index = std::array<std::vector<uint32_t>, 256>;
   std::vector<AddedToken> tokens_;
-  Index plain_, normalized_;
-  bool any_plain_ = false, any_normalized_ = false;
-  void scan(const Index& index, std::string_view text, size_t begin, size_t end, SpecialTokens specials, std::vector<Stretch>& out) const;
+  std::vector<std::string> patterns_;
+  std::unordered_map<std::string_view, uint32_t> by_pattern_;
+  std::array<std::vector<uint32_t>, 256> lengths_;  // of the patterns that start with a byte, longest first
+  const AddedToken* at(std::string_view text) const;  // the longest token `text` begins with
 };
 
 }  // namespace gamut

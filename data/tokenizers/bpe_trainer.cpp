@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "data/tokenizers/bpe.h"
+#include "base/json.h"
 #include "data/tokenizers/byte_level.h"
 #include "data/tokenizers/unicode.h"
 
@@ -22,6 +22,42 @@ struct Hasher {
   size_t operator()(std::string_view text) const { return hash64(text); }
   size_t operator()(uint64_t pair) const { return pair * 0x9e3779b97f4a7c15u ^ (pair >> 29); }
 };
+
+// What training found.
+struct Learned {
+  std::vector<std::string> specials;                // ids 0, 1, …
+  std::vector<std::string> tokens;                  // by id, the specials included
+  std::vector<std::pair<int32_t, int32_t>> merges;  // by rank
+};
+
+// By hand, so that vocabulary and merges stand in their order, one a line.
+std::string tokenizer_json(const Learned& learned) {
+  const auto quoted = [](const std::string& s) { return Json(s).dump(); };
+  std::string out = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
+  for (size_t i = 0; i < learned.specials.size(); ++i) {
+    const Json about = {{"id", i}, {"content", learned.specials[i]}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}};
+    out += (i ? ",\n    " : "\n    ") + about.dump();
+  }
+  out += learned.specials.empty() ? "],\n" : "\n  ],\n";
+  const auto byte_level = [](bool prefix, bool trim) { return Json({{"type", "ByteLevel"}, {"add_prefix_space", prefix}, {"trim_offsets", trim}, {"use_regex", true}}).dump(); };
+  out += "  \"normalizer\": null,\n  \"pre_tokenizer\": " + byte_level(false, true) + ",\n";
+  out += "  \"post_processor\": " + byte_level(true, false) + ",\n  \"decoder\": " + byte_level(true, true) + ",\n";
+  out += "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n";
+  out += "    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {";
+  for (size_t id = 0; id < learned.tokens.size(); ++id) out += (id ? ",\n      " : "\n      ") + quoted(learned.tokens[id]) + ": " + std::to_string(id);
+  out += "\n    },\n    \"merges\": [";
+  for (size_t i = 0; i < learned.merges.size(); ++i) {
+    const auto [left, right] = learned.merges[i];
+    out += (i ? ",\n      [" : "\n      [") + quoted(learned.tokens[static_cast<size_t>(left)]) + "," + quoted(learned.tokens[static_cast<size_t>(right)]) + "]";
+  }
+  return out + (learned.merges.empty() ? "]\n  }\n}\n" : "\n    ]\n  }\n}\n");
+}
+
+std::string tokenizer_config(const Learned& learned) {
+  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}, {"add_prefix_space", false}, {"model_max_length", 1000000000000000019884624838656.0}};
+  if (!learned.specials.empty()) config["bos_token"] = config["eos_token"] = learned.specials.front();
+  return config.dump(2) + "\n";
+}
 
 // Distinct pieces in order of first occurrence, with their counts.
 struct PieceCounts {
@@ -78,9 +114,9 @@ class Trainer {
     }
   }
 
-  BpeDefinition run() {
+  Learned run() {
     count_pairs();
-    while (static_cast<int64_t>(definition_.tokens.size()) < options_.vocab_size && !queue_.empty()) {
+    while (static_cast<int64_t>(learned_.tokens.size()) < options_.vocab_size && !queue_.empty()) {
       Candidate best = queue_.top();
       queue_.pop();
       const int64_t now = pair_counts_[best.pair];
@@ -110,7 +146,7 @@ class Trainer {
   };
 
   const BpeTraining& options_;
-  BpeDefinition definition_;
+  Learned learned_;
   std::array<int32_t, 256> id_of_byte_{};
   std::unordered_map<std::string, int32_t> id_of_text_;
   std::vector<int64_t> weights_;
@@ -121,16 +157,14 @@ class Trainer {
   std::priority_queue<Candidate> queue_;
 
   int32_t token(const std::string& text) {
-    const auto [at, fresh] = id_of_text_.try_emplace(text, static_cast<int32_t>(definition_.tokens.size()));
-    if (fresh) definition_.tokens.push_back(text);
+    const auto [at, fresh] = id_of_text_.try_emplace(text, static_cast<int32_t>(learned_.tokens.size()));
+    if (fresh) learned_.tokens.push_back(text);
     return at->second;
   }
 
   void alphabet() {
-    for (const std::string& special : options_.special_tokens) {
-      const int32_t id = token(special);
-      definition_.added.push_back({.id = id, .content = special, .special = true});
-    }
+    learned_.specials = options_.special_tokens;
+    for (const std::string& special : options_.special_tokens) token(special);
     for (uint32_t code = 0; code < 0x200; ++code)
       if (const int byte = byte_of_code(code); byte >= 0)
         id_of_byte_[static_cast<size_t>(byte)] = token(text_of_bytes(std::string(1, static_cast<char>(byte))));
@@ -160,10 +194,10 @@ class Trainer {
   // (a token can come to be in two ways) they meet in other words, and the old count still ranks them, as in the reference.
   void merge(const Candidate& best) {
     const auto left = static_cast<int32_t>(best.pair >> 32), right = static_cast<int32_t>(best.pair);
-    std::string text = definition_.tokens[static_cast<size_t>(left)];
-    text += definition_.tokens[static_cast<size_t>(right)];
+    std::string text = learned_.tokens[static_cast<size_t>(left)];
+    text += learned_.tokens[static_cast<size_t>(right)];
     const int32_t merged = token(text);
-    definition_.merges.emplace_back(left, right);
+    learned_.merges.emplace_back(left, right);
     std::unordered_map<uint64_t, uint32_t, Hasher> place;  // of pairs that gained
     std::vector<Fresh> fresh;
     const auto change = [&](int32_t a, int32_t b, int64_t by, uint32_t word) {
@@ -205,18 +239,16 @@ class Trainer {
       if (const int64_t count = pair_counts_[f.pair]; count > 0) queue_.push({count, f.pair, f.words});
   }
 
-  BpeDefinition finish() {
+  Learned finish() {
     // The same pair may have been merged twice, in different words: the later rank is the one that counts.
     std::unordered_map<uint64_t, size_t, Hasher> last;
-    for (size_t i = 0; i < definition_.merges.size(); ++i)
-      last[pair_of(definition_.merges[i].first, definition_.merges[i].second)] = i;
+    for (size_t i = 0; i < learned_.merges.size(); ++i)
+      last[pair_of(learned_.merges[i].first, learned_.merges[i].second)] = i;
     std::vector<std::pair<int32_t, int32_t>> merges;
-    for (size_t i = 0; i < definition_.merges.size(); ++i)
-      if (last[pair_of(definition_.merges[i].first, definition_.merges[i].second)] == i) merges.push_back(definition_.merges[i]);
-    definition_.merges = std::move(merges);
-    if (!options_.special_tokens.empty()) definition_.bos = definition_.eos = options_.special_tokens.front();
-    definition_.post_processor = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", false}, {"use_regex", true}};
-    return std::move(definition_);
+    for (size_t i = 0; i < learned_.merges.size(); ++i)
+      if (last[pair_of(learned_.merges[i].first, learned_.merges[i].second)] == i) merges.push_back(learned_.merges[i]);
+    learned_.merges = std::move(merges);
+    return std::move(learned_);
   }
 };
 
@@ -231,7 +263,8 @@ std::shared_ptr<const Tokenizer> train_bpe(std::span<const std::string_view> tex
     if (special.empty() || lossy_utf8(special) != special || bytes_of_text(special).size() <= 1)
       throw Error({.who = "tokenizer", .what = "'" + special + "' cannot be a special token", .hint = "use a name such as <|endoftext|>"});
   }
-  return std::make_shared<ByteBpe>(Trainer(count_pieces(texts, pool), options).run(), "trained tokenizer");
+  const Learned learned = Trainer(count_pieces(texts, pool), options).run();
+  return Tokenizer::from_json(tokenizer_json(learned), tokenizer_config(learned), "trained tokenizer");
 }
 
 }  // namespace gamut

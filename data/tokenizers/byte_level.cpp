@@ -97,11 +97,16 @@ uint32_t code_of_byte(uint8_t byte) { return kCodeOfByte[byte]; }
 int byte_of_code(uint32_t code) { return code < kByteOfCode.size() ? kByteOfCode[code] : -1; }
 
 std::string text_of_bytes(std::string_view bytes) {
-  std::string out(bytes.size() * 2, '\0');
-  size_t used = 0;
+  std::string out;
+  append_text_of_bytes(bytes, out);
+  return out;
+}
+
+void append_text_of_bytes(std::string_view bytes, std::string& out) {
+  size_t used = out.size();
+  out.resize(used + bytes.size() * 2);
   for (const char byte : bytes) append_utf8(kCodeOfByte[static_cast<uint8_t>(byte)], out.data(), used);
   out.resize(used);
-  return out;
 }
 
 std::string bytes_of_text(std::string_view text) {

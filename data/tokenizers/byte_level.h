@@ -19,6 +19,7 @@ uint32_t code_of_byte(uint8_t byte);
 int byte_of_code(uint32_t code);  // −1: stands for no byte
 
 std::string text_of_bytes(std::string_view bytes);  // " a" → "Ġa"
+void append_text_of_bytes(std::string_view bytes, std::string& out);
 std::string bytes_of_text(std::string_view text);   // the way back; a text with a character that stands for no byte is left as it is
 
 }  // namespace gamut

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/io.h"
-#include "data/tokenizers/bpe.h"
+#include "data/tokenizers/pipeline.h"
 
 namespace gamut {
 namespace fs = std::filesystem;
@@ -11,9 +11,14 @@ namespace fs = std::filesystem;
 std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& path) {
   const fs::path file = fs::is_directory(path) ? path / "tokenizer.json" : path;
   const fs::path config = file.parent_path() / "tokenizer_config.json";
-  const std::string about = fs::is_regular_file(config) ? read_file(config) : "";
-  return std::make_shared<ByteBpe>(read_bpe(read_file(file), file.string(), about, config.string()), file.string());
+  return from_json(read_file(file), fs::is_regular_file(config) ? read_file(config) : "", file.string());
 }
+
+std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string json, std::string config, const std::string& source) {
+  return std::make_shared<Pipeline>(read_pipeline(std::move(json), std::move(config), source));
+}
+
+std::vector<int32_t> Tokenizer::add_special_tokens(const std::vector<int32_t>& ids) const { return frame(ids).ids; }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens specials) const {
   std::vector<int32_t> ids;

@@ -12,6 +12,8 @@
 
 namespace gamut {
 
+struct FramedIds;
+
 // What encoding does with the text of a special token ("<|endoftext|>") inside ordinary text. Untrusted text and training
 // corpora need as_text: a user must not be able to type a control token.
 enum class SpecialTokens { recognise, as_text };
@@ -24,22 +26,25 @@ class Tokenizer {
   // Reads a tokenizer.json file, or a folder holding one (beside it, tokenizer_config.json may name the bos and eos tokens).
   // Anything unreadable, inconsistent or of a kind not supported is one Error naming the file.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& path);
+  // The same from the texts of the two files; the second may be empty. `source` names the first in Errors.
+  static std::shared_ptr<const Tokenizer> from_json(std::string json, std::string config, const std::string& source);
 
   // Appends the ids of `text` to `ids`. No bos or eos is added. Any byte string is accepted.
   virtual void encode_to(std::string_view text, std::vector<int32_t>& ids, SpecialTokens specials) const = 0;
   std::vector<int32_t> encode(std::string_view text, SpecialTokens specials = SpecialTokens::recognise) const;
 
-  // The ids of one text with the special tokens around them that the tokenizer's post-processor names ([CLS] … [SEP]).
-  virtual std::vector<int32_t> add_special_tokens(std::vector<int32_t> ids) const = 0;
+  // The ids of one text, or of two, with the special tokens around them that the tokenizer's post-processor names ([CLS] … [SEP]).
+  virtual FramedIds frame(const std::vector<int32_t>& first, const std::vector<int32_t>* second = nullptr) const = 0;
+  std::vector<int32_t> add_special_tokens(const std::vector<int32_t>& ids) const;
 
   // The bytes the ids stand for, special tokens left out unless asked for. May cut a UTF-8 character: see lossy_utf8.
   // An id outside 0 … vocab_size()−1 is an Error.
   virtual std::string decode(std::span<const int32_t> ids, bool keep_specials = false) const = 0;
 
   virtual int64_t vocab_size() const = 0;           // ids are 0 … vocab_size()−1, special tokens included
-  virtual int token_bytes(int32_t id) const = 0;    // bytes of text the token stands for; 0 for a special token
+  virtual int token_bytes(int32_t id) const = 0;    // bytes the token adds to a text it stands in; 0 for a special token
   virtual bool is_special(int32_t id) const = 0;
-  virtual std::string token_text(int32_t id) const = 0;  // as written in tokenizer.json ("Ġthe")
+  virtual std::string token_text(int32_t id) const = 0;  // as written in tokenizer.json ("Ġthe"); "" where no token has the id
   virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
   virtual std::optional<int32_t> bos() const = 0;
   virtual std::optional<int32_t> eos() const = 0;
@@ -47,7 +52,7 @@ class Tokenizer {
   // Writes tokenizer.json and tokenizer_config.json, which Hugging Face `tokenizers` and `transformers` open.
   virtual void save(const std::filesystem::path& folder) const = 0;
 
-  // 32 hexadecimal digits of everything that decides encoding: equal hash, equal ids.
+  // 32 hexadecimal digits of the files' content: equal hash, equal ids.
   virtual const std::string& hash() const = 0;
 };
 
