@@ -115,11 +115,11 @@ TEST_P(ModelLaw, StepsAndChunksEqualTheParallelPass) {
   States chunks = tiny.model.start(tape, kRows, kLength);
   forward(chunks, 0, 7);
   States snapshot;
-  for (const auto& s : chunks) snapshot.push_back(s->clone());
+  for (const auto& s : chunks) snapshot.push_back(s ? s->clone() : nullptr);  // components without memory have none
   forward(chunks, 7, 1);
   forward(chunks, 8, 11);
   EXPECT_EQ(chunks[0]->length(), kLength);
-  for (auto& s : chunks) ASSERT_TRUE(s->truncate(10));
+  for (auto& s : chunks) ASSERT_TRUE(!s || s->truncate(10));
   forward(chunks, 10, 9);
   forward(snapshot, 7, 12);
   EXPECT_GT(snapshot[0]->bytes(), 0u);
