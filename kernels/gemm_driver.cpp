@@ -162,7 +162,7 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
 
 // Weight gradients: C is cut into rectangles, the sum over m into slices, and a slice into stretches whose packed parts of A
 // and B fit the second-level cache together with the rectangle's sums.
-constexpr int64_t kRectangle = 256, kStretch = 384, kShortestSlice = 512;
+constexpr int64_t kRectangle = 384, kStretch = 384, kShortestSlice = 1024;
 constexpr int64_t kRectanglesWanted = 32;
 
 struct SlicePlan {
@@ -207,9 +207,16 @@ void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKer
     const int64_t row_stride = kernel.packed_row_stride(steps);
     const auto pack_side = [&](const void* src, int64_t ld, int64_t total, Range panels, auto pack_panel, std::byte* out, int64_t bytes) {
       const std::byte* row = static_cast<const std::byte*>(src) + from * ld * kernel.element_bytes;
-      for (int64_t i = panels.begin; i < panels.end; ++i, out += bytes)
-        pack_panel(row + i * kPanel * kernel.element_bytes, ld * kernel.element_bytes, k,
-                   static_cast<int>(std::min<int64_t>(kPanel, total - i * kPanel)), out, steps);
+      const bool pairs = kernel.pack_two_panels && pack_panel == kernel.pack_panel;
+      for (int64_t i = panels.begin; i < panels.end; ++i, out += bytes) {
+        const std::byte* at = row + i * kPanel * kernel.element_bytes;
+        if (pairs && i + 1 < panels.end && total - i * kPanel >= 2 * kPanel) {
+          kernel.pack_two_panels(at, ld * kernel.element_bytes, k, out, steps);
+          ++i, out += bytes;
+        } else {
+          pack_panel(at, ld * kernel.element_bytes, k, static_cast<int>(std::min<int64_t>(kPanel, total - i * kPanel)), out, steps);
+        }
+      }
     };
     pack_side(g.a, g.lda, g.p, rows, kernel.pack_rows, a_packed, a_panel);
     pack_side(g.b, g.ldb, g.q, columns, kernel.pack_panel, b_packed, b_panel);
@@ -241,16 +248,17 @@ void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKer
   }
 }
 
-// C (+)= slice 0 + slice 1 + …, one row of C.
-template <class Sum> void add_slices(const SlicePlan& s, int64_t row, const std::byte* aside) {
+// C (+)= slice 0 + slice 1 + …, one row of C; the sums gather in slice 0.
+template <class Sum> void add_slices(const SlicePlan& s, int64_t row, std::byte* aside) {
   const GemmAtB& g = *s.g;
+  const auto add = [n = g.q](Sum* __restrict__ to, const Sum* __restrict__ from) {
+    for (int64_t q = 0; q < n; ++q) to[q] += from[q];
+  };
   Sum* c = static_cast<Sum*>(g.c) + row * g.ldc;
-  const Sum* sums = reinterpret_cast<const Sum*>(aside + s.first_sum) + row * g.q;
-  for (int64_t q = 0; q < g.q; ++q) {
-    Sum sum = sums[q];
-    for (int64_t i = 1; i < s.slices; ++i) sum += sums[i * g.p * g.q + q];
-    c[q] = g.accumulate ? c[q] + sum : sum;
-  }
+  Sum* sums = reinterpret_cast<Sum*>(aside + s.first_sum) + row * g.q;
+  for (int64_t i = 1; i < s.slices; ++i) add(sums, sums + i * g.p * g.q);
+  if (g.accumulate) add(c, sums);
+  else std::copy_n(sums, g.q, c);
 }
 
 // The plan whose tasks include `task`.

@@ -39,11 +39,25 @@ void pack_pairs(const std::byte* src, int64_t stride, int64_t k, int columns, st
   for (; s < steps; ++s, out += 64) _mm512_storeu_si512(out, _mm512_setzero_si512());
 }
 
-// 16 × 16 words: word j of row i at `from` becomes word i of row j at `to`; strides in bytes.
-[[maybe_unused]] void transpose_words(const std::byte* from, int64_t from_stride, std::byte* to, int64_t to_stride) {
-  __m512i r[16], t[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * from_stride);
+[[maybe_unused]] void pack_two_pairs(const std::byte* src, int64_t stride, int64_t k, std::byte* out, int64_t steps) {
+  alignas(64) static constexpr uint16_t kLow[32] = {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const __m512i low = _mm512_load_si512(kLow), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  std::byte* second = out + 64 * steps;
+  int64_t s = 0;
+  for (; 2 * s < k; ++s, src += 2 * stride, out += 64, second += 64) {
+    const __m512i even = _mm512_loadu_si512(src), odd = 2 * s + 1 < k ? _mm512_loadu_si512(src + stride) : _mm512_setzero_si512();
+    _mm512_storeu_si512(out, _mm512_permutex2var_epi16(even, low, odd));
+    _mm512_storeu_si512(second, _mm512_permutex2var_epi16(even, high, odd));
+  }
+  for (; s < steps; ++s, out += 64, second += 64) {
+    _mm512_storeu_si512(out, _mm512_setzero_si512());
+    _mm512_storeu_si512(second, _mm512_setzero_si512());
+  }
+}
+
+// 16 × 16 words: word j of r[i] becomes word i of row j at `to`; stride in bytes.
+[[maybe_unused]] inline __attribute__((always_inline)) void transpose_words(__m512i (&r)[16], std::byte* to, int64_t to_stride) {
+  __m512i t[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
     t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
@@ -64,5 +78,31 @@ void pack_pairs(const std::byte* src, int64_t stride, int64_t k, int columns, st
     _mm512_storeu_si512(to + (4 + c) * to_stride, _mm512_shuffle_i32x4(top_odd, low_odd, 0x88));
     _mm512_storeu_si512(to + (8 + c) * to_stride, _mm512_shuffle_i32x4(top_even, low_even, 0xdd));
     _mm512_storeu_si512(to + (12 + c) * to_stride, _mm512_shuffle_i32x4(top_odd, low_odd, 0xdd));
+  }
+}
+
+// The same from rows in memory.
+[[maybe_unused]] void transpose_words(const std::byte* from, int64_t from_stride, std::byte* to, int64_t to_stride) {
+  __m512i r[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * from_stride);
+  transpose_words(r, to, to_stride);
+}
+
+// Rows of bf16 become the columns of a panel: pairs along a row are words, so the panel is the transpose.
+[[maybe_unused]] void pack_transposed_pairs(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps) {
+  for (int64_t s = 0; s < steps; s += 16) {
+    const int64_t left = k - 2 * s < 0 ? 0 : k - 2 * s < 32 ? k - 2 * s : 32;
+    const auto mask = static_cast<__mmask32>((uint64_t{1} << left) - 1);
+    __m512i r[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) r[i] = _mm512_maskz_loadu_epi16(i < columns ? mask : 0, src + i * stride + 4 * s);
+    if (steps - s >= 16) {
+      transpose_words(r, out + 64 * s, 64);
+    } else {
+      alignas(64) std::byte rest[16 * 64];
+      transpose_words(r, rest, 64);
+      std::memcpy(out + 64 * s, rest, static_cast<size_t>(64 * (steps - s)));
+    }
   }
 }

@@ -106,6 +106,12 @@ void pack_rows(const std::byte* src, int64_t stride, int64_t k, int columns, std
     for (int j = 0; j < columns; ++j) std::memcpy(out + j * tile_row_stride(steps) + 2 * i, src + i * stride + 2 * j, 2);
 }
 
+void pack_transposed(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps) {
+  std::memset(out, 0, static_cast<size_t>(steps * kTileBytes));
+  for (int j = 0; j < columns; ++j)
+    for (int64_t i = 0; i < k; ++i) std::memcpy(out + i / 2 * kTileBytes + 4 * j + i % 2 * 2, src + j * stride + 2 * i, 2);
+}
+
 }  // namespace
 
 namespace ref {
@@ -123,7 +129,7 @@ const TileKernel gemm_software_tiles{
     .step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = kTileSteps, .row_multiple = kTileRows,
     .a_step_bytes = 4, .b_step_bytes = kTileBytes,
     .rows_for = tile_rows_for, .block = tile_block_for<SoftwareTiles, PlainSums>, .panels = 2,
-    .stage = stage, .in_place = true, .pack_panel = pack_panel, .pack_rows = pack_rows,
+    .stage = stage, .in_place = true, .pack_panel = pack_panel, .pack_rows = pack_rows, .pack_transposed = pack_transposed,
     .packed_row_stride = tile_row_stride, .packed_step_stride = tile_step_stride,
     .packed_rows = 2 * kTileRows, .packed_panels = 2, .spin = tile_spin<SoftwareTiles>};
 
