@@ -4,7 +4,7 @@
 // A query's output and dq do not depend, bit for bit, on the other queries of the call or on hidden (finite) keys: decoding one
 // query gives what a whole sequence gives. dk and dv sum over queries in order. Against the definition in double, for inputs of
 // order 1 and before rounding to bf16 (attention_test): out 2e-6 relative + 4e-6, lse 4e-6, gradients 5e-6 relative + 1e-5
-// (dk, dv + 1e-6 per query row); bf16 gradients also carry the rounding of `out` that delta = ⟨d_out, out⟩ reads.
+// (dk, dv + 1e-6 per row); bf16 gradients carry the rounding of the `out` they read. Tiers with dots of bf16 round p and dp, too: 2⁻⁸ of a tensor's largest element, gradients 2⁻⁷.
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,98 @@
+// Passes over rows of attention scores, for attention on block kernels (attention_tiled.h).
+#include "kernels/attention_tiled.h"
+#include "kernels/simd/math.h"
+
+namespace gamut::kernels::GAMUT_TIER {
+namespace {
+
+constexpr float kNoScore = -__builtin_inff();
+
+GAMUT_INLINE I visible(int64_t key, KeyPart part) {
+  const I index = iota() + static_cast<int32_t>(key);
+  return (index >= part.begin) & (index < part.end);
+}
+
+void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_R, float* sum_R16) {
+  const F scale = set1(a.scale);
+  for (int64_t r = 0; r < a.rows; ++r) {
+    const KeyPart part = a.part_R[r], span = a.span_R[r];
+    const float* row = a.s + r * a.columns;
+    F top = set1(max_R[r]);
+    for (int64_t j = span.begin; j < span.end; j += W) {
+      const F x = scale * load(row + j);
+      top = max(j >= part.begin && j + W <= part.end ? x : select(visible(j, part), x, set1(kNoScore)), top);
+    }
+    base_R[r] = highest(top);
+  }
+  for (int64_t r = 0; r < a.rows; r += W) {
+    const F before = load(max_R + r), after = load(base_R + r), base = select(after == kNoScore, F{}, after);
+    store(max_R + r, after);
+    store(base_R + r, base);
+    store(factor_R + r, exp2(before - base));
+  }
+  for (int64_t r = 0; r < a.rows; ++r) {
+    const KeyPart part = a.part_R[r], span = a.span_R[r];
+    const float* row = a.s + r * a.columns;
+    bf16* out = a.p + r * a.columns;
+    const F base = set1(base_R[r]);
+    F sum = factor_R[r] * load(sum_R16 + r * W);
+    for (int64_t j = span.begin; j < span.end; j += W) {
+      F p = exp2(scale * load(row + j) - base);
+      if (j < part.begin || j + W > part.end) p = select(visible(j, part), p, F{});
+      store(out + j, p);
+      sum += p;
+    }
+    store(sum_R16 + r * W, sum);
+  }
+}
+
+void differentiate_rows(const ScoreRows& a, const float* lse_R, const float* delta_R, const float* dp, bf16* ds) {
+  const F scale = set1(a.scale);
+  for (int64_t r = 0; r < a.rows; ++r) {
+    const KeyPart part = a.part_R[r], span = a.span_R[r];
+    const float *s_r = a.s + r * a.columns, *dp_r = dp + r * a.columns;
+    const F lse = set1(lse_R[r]), delta = set1(delta_R[r]);
+    for (int64_t j = span.begin; j < span.end; j += W) {
+      F p = exp2(scale * load(s_r + j) - lse), d = p * (load(dp_r + j) - delta);
+      if (j < part.begin || j + W > part.end) {
+        const I seen = visible(j, part);
+        p = select(seen, p, F{});
+        d = select(seen, d, F{});
+      }
+      store(a.p + r * a.columns + j, p);
+      store(ds + r * a.columns + j, d);
+    }
+  }
+}
+
+void scale_rows(int64_t rows, int64_t width, const float* factor_R, float* c) {
+  for (int64_t r = 0; r < rows; ++r, c += width)
+    if (factor_R[r] != 1)
+      for (int64_t i = 0; i < width; i += W) store(c + i, factor_R[r] * load(c + i));
+}
+
+void finish_rows(int64_t rows, const float* max_R, const float* sum_R16, float* inverse_R, float* lse_R) {
+  for (int64_t r = 0; r < rows; ++r) inverse_R[r] = sum(load(sum_R16 + r * W));
+  for (int64_t r = 0; r < rows; r += W) {
+    const F top = load(max_R + r), total = load(inverse_R + r);
+    store(inverse_R + r, select(top == kNoScore, F{}, 1.0f / total));
+    store(lse_R + r, select(top == kNoScore, top, madd(top, set1(0.693147181f), log(total))));
+  }
+}
+
+void store_row(int64_t n, const float* from, float factor, bf16* to) {
+  sweep(n, [&](int64_t c, auto part) GAMUT_INLINED { store(to + c, load(from + c, part) * factor, part); });
+}
+
+float inner(int64_t n, const bf16* a, const bf16* b) {
+  F s{};
+  sweep(n, [&](int64_t c, auto part) GAMUT_INLINED { s = madd(load(a + c, part), load(b + c, part), s); });
+  return sum(s);
+}
+
+}  // namespace
+
+static_assert(W == 16, "sums of probabilities gather in sixteen lanes");
+const AttentionRows attention_rows{soften_rows, differentiate_rows, scale_rows, finish_rows, store_row, inner};
+
+}  // namespace gamut::kernels::GAMUT_TIER
