@@ -1,9 +1,12 @@
 #include "kernels/gemm.h"
 
+#include <algorithm>
+
 #include "kernels/candidates.h"
 #include "kernels/gemm_driver.h"
 #include "kernels/gemm_tiers.h"
 #include "kernels/ref/gemm.h"
+#include "kernels/simd/kernels.h"
 
 namespace gamut::kernels {
 namespace {
@@ -37,6 +40,32 @@ const Candidates<Products>& candidates(DType dtype) {
   return dtype == DType::bf16 ? bf16 : dtype == DType::f64 ? f64 : f32;
 }
 
+#if GAMUT_COMPILED_TIER >= 4
+// Rounds rows to bf16, then packs those with the tier's own functions. Neighbours in memory lie along k (row_stride 1) or along n.
+void pack_rounded(ThreadPool& pool, const TileKernel& kernel, const float* src, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, std::byte* dst) {
+  constexpr int kSlot = 6;
+  const int64_t steps = (k + 31) / 32 * 16, panel_bytes = steps * kernel.b_step_bytes;
+  // This tier's rounding keeps denormal numbers, as the reference does.
+  const auto round = avx512::from_parameter<bf16>;
+  pool.parallel_for((n + 2 * kPanel - 1) / (2 * kPanel), [&](int64_t task, int thread) {
+    const int64_t first = task * 2 * kPanel, columns = std::min<int64_t>(2 * kPanel, n - first);
+    std::byte* out = dst + first / kPanel * panel_bytes;
+    auto* rows = reinterpret_cast<bf16*>(pool.scratch(thread, static_cast<size_t>(2 * kPanel * 2 * k), kSlot));
+    const auto* bytes = reinterpret_cast<const std::byte*>(rows);
+    if (row_stride == 1)
+      for (int64_t j = 0; j < columns; ++j) round(k, src + (first + j) * col_stride, rows + j * k);
+    else
+      for (int64_t i = 0; i < k; ++i) round(columns, src + i * row_stride + first, rows + i * 2 * kPanel);
+    if (row_stride != 1 && columns == 2 * kPanel) return kernel.pack_two_panels(bytes, 4 * kPanel, k, out, steps);
+    for (int64_t j = 0; j < columns; j += kPanel, out += panel_bytes) {
+      const int wide = static_cast<int>(std::min<int64_t>(kPanel, columns - j));
+      if (row_stride == 1) kernel.pack_transposed(bytes + 2 * j * k, 2 * k, k, wide, out, steps);
+      else kernel.pack_panel(bytes + 2 * j, 4 * kPanel, k, wide, out, steps);
+    }
+  });
+}
+#endif
+
 }  // namespace
 
 int64_t packed_bytes(DType dtype, int64_t k, int64_t n) {
@@ -46,6 +75,10 @@ int64_t packed_bytes(DType dtype, int64_t k, int64_t n) {
 
 void pack(ThreadPool& pool, DType dtype, const void* src, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
           std::byte* dst) {
+#if GAMUT_COMPILED_TIER >= 4
+  if (const TileKernel* kernel = tile_kernel(dtype); kernel && kernel->pack_transposed && (row_stride == 1 || col_stride == 1) && k > 0)
+    return pack_rounded(pool, *kernel, static_cast<const float*>(src), k, n, row_stride, col_stride, dst);
+#endif
   ref::pack(pool, dtype, src, k, n, row_stride, col_stride, dst);
 }
 

@@ -422,5 +422,25 @@ TEST(Gemm, NamesTheImplementation) {
   }
 }
 
+// Neighbours along k, along n, and neither.
+TEST(Gemm, PacksTheSameBytesOnEveryTier) {
+  ThreadPool pool(2);
+  for (const auto& [k, n] : {std::pair<int64_t, int64_t>{1, 1}, {2, 16}, {31, 17}, {33, 32}, {64, 48}, {70, 100}, {129, 33}}) {
+    std::vector<float> src(static_cast<size_t>(2 * (k + 3) * (n + 3)));
+    const RandomStream stream(1, "test", "pack");
+    for (size_t i = 0; i < src.size(); ++i) src[i] = i % 7 == 3 ? 1e-41f : static_cast<float>(stream.normal(i));
+    for (const auto& [row, column] : {std::pair<int64_t, int64_t>{1, k}, {1, k + 3}, {n, 1}, {n + 3, 1}, {2 * n, 2}}) {
+      const auto packed_on = [&, k = k, n = n, row = row, column = column](Tier tier) {
+        const ForcedTier forced(tier);
+        std::vector<std::byte> out(static_cast<size_t>(packed_bytes(DType::bf16, k, n)) + 64, std::byte{0x55});
+        auto* aligned = out.data() + (64 - reinterpret_cast<uintptr_t>(out.data()) % 64) % 64;
+        pack(pool, DType::bf16, src.data(), k, n, row, column, aligned);
+        return std::vector<std::byte>(aligned, aligned + packed_bytes(DType::bf16, k, n));
+      };
+      EXPECT_EQ(packed_on(machine_tier()), packed_on(Tier::ref)) << k << "x" << n << " strides " << row << ", " << column;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gamut::kernels
