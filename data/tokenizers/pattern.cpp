@@ -18,6 +18,8 @@ constexpr const char* kSpaces = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{
 constexpr const char* kNotSpaces =
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
 
+[[noreturn]] void refuse(const std::string& reason) { throw Error({.who = "tokenizer", .what = reason}); }
+
 // Ranges of code points newer than PCRE2's Unicode that belong to a category such as L or Lu.
 std::string newer_ranges(std::string_view category) {
   std::string out;
@@ -52,7 +54,7 @@ class Translator {
   std::string out_;
 
   char take() {
-    if (at_ >= in_.size()) throw std::string("it ends too early");
+    if (at_ >= in_.size()) refuse("it ends too early");
     return in_[at_++];
   }
 
@@ -67,13 +69,13 @@ class Translator {
       case 'd': return "\\p{Nd}" + newer_ranges("Nd");
       case 'w': return word();
       case 'D': case 'W':
-        if (in_set) throw fmt::format("\\{} within a set is not supported", kind);
+        if (in_set) refuse(fmt::format("\\{} within a set is not supported", kind));
         negated = true;
         return kind == 'D' ? "\\p{Nd}" + newer_ranges("Nd") : word();
       case 'h': return "0-9A-Fa-f";
       case 'p': case 'P': return property(kind == 'P', in_set, negated);
       case 'u': {
-        if (at_ + 4 > in_.size()) throw std::string("\\u needs four digits");
+        if (at_ + 4 > in_.size()) refuse("\\u needs four digits");
         at_ += 4;
         return "=\\x{" + std::string(in_.substr(at_ - 4, 4)) + "}";
       }
@@ -81,7 +83,7 @@ class Translator {
         std::string copy = {'=', '\\', kind};
         if (kind == 'x' && at_ < in_.size() && in_[at_] == '{') {
           const size_t end = in_.find('}', at_);
-          if (end == std::string_view::npos) throw std::string("\\x{ is not closed");
+          if (end == std::string_view::npos) refuse("\\x{ is not closed");
           copy += in_.substr(at_, end + 1 - at_);
           at_ = end + 1;
         }
@@ -123,15 +125,15 @@ class Translator {
     for (;; first = false) {
       const char c = take();
       if (c == ']' && !first) return;
-      if (c == '&' && at_ < in_.size() && in_[at_] == '&') throw std::string("intersection of sets (&&) is not supported");
+      if (c == '&' && at_ < in_.size() && in_[at_] == '&') refuse("intersection of sets (&&) is not supported");
       if (c == '[') {
         if (at_ < in_.size() && in_[at_] == ':') {
           const size_t end = in_.find(":]", at_);
-          if (end == std::string_view::npos) throw std::string("[: is not closed");
+          if (end == std::string_view::npos) refuse("[: is not closed");
           out_ += "[" + std::string(in_.substr(at_, end + 2 - at_));
           at_ = end + 2;
         } else {
-          if (at_ < in_.size() && in_[at_] == '^') throw std::string("an inverted set within a set is not supported");
+          if (at_ < in_.size() && in_[at_] == '^') refuse("an inverted set within a set is not supported");
           members(true);
         }
         continue;
@@ -201,7 +203,7 @@ Pattern Pattern::regex(const std::string& expression) {
   if (!compiled->code) {
     PCRE2_UCHAR text[256] = {};
     pcre2_get_error_message(error, text, sizeof(text));
-    throw std::string(reinterpret_cast<const char*>(text));
+    refuse(reinterpret_cast<const char*>(text));
   }
   pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE);  // without it matching is slower, not wrong
   Pattern out;
@@ -223,8 +225,8 @@ Pattern Pattern::take(Config& cfg, const std::string& key) {
   if (kind != "Regex") cfg.reject(key, "must be {\"String\": …} or {\"Regex\": …}, not '" + kind + "'");
   try {
     return regex(text);
-  } catch (const std::string& reason) {
-    cfg.reject(key, "regular expression '" + text + "': " + reason);
+  } catch (const Error& error) {
+    cfg.reject(key, "regular expression '" + text + "': " + error.problem().what);
   }
 }
 

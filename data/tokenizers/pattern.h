@@ -55,7 +55,7 @@ class Pattern {
 };
 
 // The same expression for PCRE2: sets within sets are joined, \s \w \d \h and Unicode properties mean what Oniguruma and its
-// newer Unicode say. Throws std::string with the reason when it cannot be said.
+// newer Unicode say. An Error says why when it cannot be said.
 std::string pcre2_expression(std::string_view oniguruma);
 
 }  // namespace gamut

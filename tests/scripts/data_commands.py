@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""`gamut tokenizer` and `gamut data` from the outside: data_commands.py GAMUT"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+GAMUT = os.path.abspath(sys.argv[1])
+
+
+def run(*words, text="", code=0, **environment):
+    done = subprocess.run([GAMUT, *words], input=text, capture_output=True, text=True, env={**os.environ, **environment})
+    assert done.returncode == code, f"{words}: exit {done.returncode}, expected {code}: {done.stderr}"
+    if code == 2:
+        assert done.stderr.count("gamut") >= 1 and done.stderr.strip().splitlines()[-1].startswith("gamut"), done.stderr
+    return done.stdout, done.stderr
+
+
+with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    os.environ["GAMUT_CACHE"] = str(folder / "cache")
+    (folder / "texts" / "中文").mkdir(parents=True)
+    for i in range(40):
+        (folder / "texts" / f"{i}.txt").write_text("".join(f"Line {i * 100 + k} says {k * k} and nothing else.\n" for k in range(60)))
+        (folder / "texts" / "中文" / f"{i}.txt").write_text("".join(f"第{i * 100 + k}行说的是{k * k}。\n" for k in range(60)))
+    texts, tokenizer, data = (str(folder / n) for n in ("texts", "tokenizer", "data"))
+
+    out, _ = run("tokenizer", "train", tokenizer, f"data.path={texts}", "data.vocab_size=300", "--json")
+    assert json.loads(out)["vocab_size"] == 300, out
+    lines = ["", "Line 7 says", "第7行\u2028\u0085", "<|endoftext|> \U0001f642 \x00"]
+    encoded, _ = run("tokenizer", "encode", tokenizer, text="".join(json.dumps(x) + "\n" for x in lines))
+    assert len(encoded.splitlines()) == len(lines) and json.loads(encoded.split("\n")[3])[0] == 0
+    decoded, _ = run("tokenizer", "decode", tokenizer, text=encoded)
+    assert [json.loads(x) for x in decoded.splitlines()] == lines, decoded
+    skipped, _ = run("tokenizer", "decode", tokenizer, "--skip-special", text=encoded)
+    assert json.loads(skipped.splitlines()[3]) == lines[3].removeprefix("<|endoftext|>")
+    run("tokenizer", "encode", tokenizer, text="17\n", code=2)
+    run("tokenizer", "decode", tokenizer, text="[300]\n", code=2)
+    run("tokenizer", "encode", str(folder), text="", code=2)
+    run("tokenizer", "train", tokenizer, f"data.path={texts}", "data.vocab_size=12", code=2)
+    assert "did you mean" in run("tokenizer", "encoed", tokenizer, code=2)[1]
+
+    assert "tiny" in run("data")[0] and {r["name"] for r in json.loads(run("data", "list", "--json")[0])} >= {"tiny", "full"}
+    run("data", "prepare", data, f"data.path={texts}", "data.vocab_size=400")
+    about = json.loads(run("data", "stats", data, "--json")[0])
+    assert set(about["domains"]) == {"text", "中文"} and about["tokenizer"]["vocab_size"] == 400
+    for shown in (run("data", "stats", data)[0], run("data", "stats", texts)[0]):
+        assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith("/")), shown
+    run("data", "prepare", data, f"data.path={texts}", code=2)
+    shard = folder / "data" / "text.train.tokens"
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert "text.train.tokens" in run("data", "stats", data, code=2)[1]
+    # Without apt-get no package can be had.
+    assert "data.path=FOLDER" in run("data", "prepare", str(folder / "none"), "data.recipe=tiny", code=2, PATH=name)[1]
+    assert not (folder / "none").exists()
+print("data commands: passed")
