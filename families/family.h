@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,14 @@ struct ParameterRange {
   int64_t offset = 0, count = 0;
 };
 
-// A tensor of a checkpoint: ranges of parameters one after another, each element multiplied by `factor` when written.
+// A tensor of a checkpoint: ranges of parameters one after another, each element multiplied by `factor` when written. `transposed`: the file's matrix
+// [shape[0], shape[1]] is the transpose of what the ranges make.
 struct StoredTensor {
   std::string name;
   std::vector<int64_t> shape;
   std::vector<ParameterRange> parts;
   double factor = 1;
+  bool transposed = false;
 };
 
 using TensorNames = std::set<std::string, std::less<>>;
@@ -49,10 +52,7 @@ struct Family {
   // Tensors that files may hold and nobody needs.
   bool (*ignores)(const ModelSpec& spec, const std::string& tensor);
 };
-const std::vector<Family>& families();                 // registry.cpp
-const Family& family_named(const std::string& model_type);  // Error with the nearest name
-
-extern const Family kLlama, kMistral, kMixtral, kGamut;  // one file each
+const std::vector<Family>& families();  // registry.cpp
 
 // What a model folder (or a config.json) describes.
 struct ModelConfig {
@@ -84,6 +84,9 @@ const Family& family_for(const ModelSpec& spec);
 // Writes config.json, model.safetensors in the spec's dtype, and with a tokenizer its files and generation_config.json, each
 // completely or not at all.
 void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder);
+
+// A row-major matrix [rows, columns] of elements of `element` bytes as [columns, rows].
+std::vector<std::byte> transposed(std::span<const std::byte> matrix, int64_t rows, int64_t columns, size_t element);
 
 // A checkpoint's bytes made from parameter values or gradients.
 struct TensorBytes {

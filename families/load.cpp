@@ -75,6 +75,14 @@ ModelConfig read_model_config(const fs::path& path) {
   return config;
 }
 
+std::vector<std::byte> transposed(std::span<const std::byte> matrix, int64_t rows, int64_t columns, size_t element) {
+  std::vector<std::byte> out(matrix.size());
+  const auto r = static_cast<size_t>(rows), c = static_cast<size_t>(columns);
+  for (size_t i = 0; i < r; ++i)
+    for (size_t j = 0; j < c; ++j) std::memcpy(out.data() + (j * r + i) * element, matrix.data() + (i * c + j) * element, element);
+  return out;
+}
+
 void read_tensors(Model& model, const Family& family, const std::vector<StoredTensor>& wanted, const SafetensorsReader& file, ThreadPool& pool) {
   std::vector<std::string> problems;
   TensorNames names;
@@ -97,7 +105,12 @@ void read_tensors(Model& model, const Family& family, const std::vector<StoredTe
   const DType type = model.parameters().dtype();
   pool.parallel_for(static_cast<int64_t>(wanted.size()), [&](int64_t i, int) {
     const StoredTensor& tensor = wanted[static_cast<size_t>(i)];
-    const TensorView& view = file.at(tensor.name);
+    TensorView view = file.at(tensor.name);
+    std::vector<std::byte> turned;
+    if (tensor.transposed) {
+      turned = transposed(view.bytes, view.shape[0], view.shape[1], size_of(view.dtype));
+      view.bytes = turned;
+    }
     size_t at = 0;
     for (const ParameterRange& part : tensor.parts) {
       const Tensor& value = values.at(part.parameter);

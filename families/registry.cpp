@@ -1,21 +1,20 @@
-#include "base/text.h"
 #include "families/family.h"
 
 namespace gamut {
 
-// In this order a family is sought that can express a model to be written; gamut expresses all.
-const std::vector<Family>& families() {
-  static const std::vector<Family> rows{kLlama, kMistral, kMixtral, kGamut};
-  return rows;
+// One name each: family::NAME() in families/NAME.cpp. In this order a family is sought that can express a model to be written; gamut expresses all.
+#define GAMUT_FAMILIES(FAMILY) \
+  FAMILY(llama) FAMILY(mistral) FAMILY(qwen2) FAMILY(qwen3) FAMILY(mixtral) FAMILY(olmoe) FAMILY(qwen3_moe) FAMILY(gpt2) FAMILY(gamut)
+
+#define GAMUT_DECLARE(name) Family name();
+namespace family {
+GAMUT_FAMILIES(GAMUT_DECLARE)
 }
 
-const Family& family_named(const std::string& model_type) {
-  std::vector<std::string> known;
-  for (const Family& family : families()) {
-    if (family.model_type == model_type) return family;
-    known.push_back(family.model_type);
-  }
-  throw Error({.who = "model", .what = "unknown model_type '" + model_type + "'", .hint = did_you_mean(model_type, known)});
+#define GAMUT_ROW(name) family::name(),
+const std::vector<Family>& families() {
+  static const std::vector<Family> rows{GAMUT_FAMILIES(GAMUT_ROW)};
+  return rows;
 }
 
 const Family& family_for(const ModelSpec& spec) {

@@ -34,13 +34,14 @@ TensorBytes stored_bytes(const Model& model, const StoredTensor& tensor, DType d
     for (const Parameter& p : model.parameters().all())
       if (p.name == part.parameter) found = &p;
     const Tensor value = !gradients ? found->value : found->value.needs_grad() ? found->value.grad()->value : Tensor();
-    if (value && tensor.parts.size() == 1 && factor == 1 && value.dtype() == dtype) {
+    if (value && tensor.parts.size() == 1 && factor == 1 && !tensor.transposed && value.dtype() == dtype) {
       out.view.bytes = {value.raw() + static_cast<size_t>(part.offset) * size_of(dtype), static_cast<size_t>(part.count) * size_of(dtype)};
       return out;
     }
     if (model.parameters().dtype() == DType::f64) append(out.owned, dtype, value ? value.data<double>() + part.offset : nullptr, part.count, factor);
     else append(out.owned, dtype, value ? value.data<float>() + part.offset : nullptr, part.count, factor);
   }
+  if (tensor.transposed) out.owned = transposed(out.owned, tensor.shape[1], tensor.shape[0], size_of(dtype));
   out.view.bytes = out.owned;
   return out;
 }

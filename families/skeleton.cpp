@@ -1,6 +1,7 @@
 #include "families/skeleton.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace gamut {
 namespace {
@@ -12,7 +13,111 @@ const std::vector<std::pair<std::string, std::string>> kActivations{
 
 const std::vector<std::pair<std::string, std::string>> kTypes{{"float32", "f32"}, {"bfloat16", "bf16"}, {"float64", "f64"}, {"float16", "f32"}};
 
-void ignore_what_has_no_influence(Config& cfg) {
+std::vector<std::string> firsts(const std::vector<std::pair<std::string, std::string>>& rows) {
+  std::vector<std::string> out;
+  for (const auto& row : rows) out.push_back(row.first);
+  return out;
+}
+std::string second_of(const std::vector<std::pair<std::string, std::string>>& rows, const std::string& first) {
+  return std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.first == first; })->second;
+}
+std::string first_of(const std::vector<std::pair<std::string, std::string>>& rows, const std::string& second) {
+  const auto it = std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.second == second; });
+  return it == rows.end() ? "" : it->first;
+}
+
+// rope_scaling, or the scaling part of rope_parameters, as Gamut's rope_scaling table; null without scaling.
+Json take_scaling(Config& rope, int64_t max_positions) {
+  const std::string older = rope.take<std::string>("type", "default"), kind = rope.take<std::string>("rope_type", older);
+  if (kind == "default") return {};
+  const std::vector<std::string> known{"linear", "dynamic", "yarn", "llama3"};
+  if (std::find(known.begin(), known.end(), kind) == known.end())
+    rope.reject("rope_type", "is '" + kind + "', a rotary scaling this family does not have", "known: default, linear, dynamic, yarn, llama3");
+  Json out = {{"kind", kind}};
+  // transformers' dynamic scaling counts from max_position_embeddings whatever else is said.
+  const auto original = rope.take_in<int64_t>("original_max_position_embeddings", max_positions, 1, int64_t{1} << 40);
+  if (kind != "linear") out["original_positions"] = kind == "dynamic" ? max_positions : original;
+  const double factor = kind == "yarn" && !rope.has("factor") ? static_cast<double>(max_positions) / static_cast<double>(original) : 0;
+  if (factor > 0) rope.ignore("factor", "null: from the lengths");
+  out["factor"] = factor > 0 ? factor : rope.take<double>("factor");
+  if (kind == "llama3") {
+    out["low_factor"] = rope.take<double>("low_freq_factor");
+    out["high_factor"] = rope.take<double>("high_freq_factor");
+  }
+  if (kind == "yarn") {
+    for (const char* key : {"beta_fast", "beta_slow"})
+      if (rope.has(key)) out[key] = rope.take<double>(key);
+    if (!rope.take<bool>("truncate", true)) out["truncate"] = false;
+    const double all = rope.take<double>("mscale_all_dim", 0.0), one = rope.take<double>("mscale", 0.0), given = rope.take<double>("attention_factor", 0.0);
+    const auto amplitude = [&](double m) { return out["factor"].get<double>() <= 1 ? 1.0 : 0.1 * m * std::log(out["factor"].get<double>()) + 1; };
+    if (given > 0) out["amplitude"] = given;
+    else if (one != 0 && all != 0) out["amplitude"] = amplitude(one) / amplitude(all);
+  }
+  return out;
+}
+
+Json scaling_keys(const RopeScaling& s) {
+  if (s.kind == "none") return {};
+  Json out = {{"rope_type", s.kind}, {"factor", s.factor}};
+  if (s.kind == "llama3" || s.kind == "yarn") out["original_max_position_embeddings"] = s.original_positions;
+  if (s.kind == "llama3") {
+    out["low_freq_factor"] = s.low_factor;
+    out["high_freq_factor"] = s.high_factor;
+  }
+  if (s.kind == "yarn") {
+    out["beta_fast"] = s.beta_fast;
+    out["beta_slow"] = s.beta_slow;
+    if (!s.truncate) out["truncate"] = false;
+    if (s.amplitude > 0) out["attention_factor"] = s.amplitude;
+  }
+  return out;
+}
+
+// Both styles: rope_parameters (transformers 5), or rope_theta with rope_scaling.
+void take_rope(Config& cfg, const ModelSpec& spec, double theta, Component& attention) {
+  theta = cfg.take_in<double>("rope_theta", theta, 1e-9, 1e30);
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    Config rope = cfg.sub(key);
+    theta = rope.take_in<double>("rope_theta", theta, 1e-9, 1e30);
+    if (rope.take<double>("partial_rotary_factor", 1.0) != 1.0) rope.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
+    if (const Json scaling = take_scaling(rope, spec.max_positions); !scaling.is_null()) attention.options["rope_scaling"] = scaling;
+    rope.finish();
+  }
+  attention.options["rope_theta"] = theta;
+}
+
+// The window of every layer, 0 for none.
+std::vector<int64_t> take_windows(Config& cfg, const Dialect& dialect, size_t layers) {
+  std::vector<int64_t> windows(layers, 0);
+  if (dialect.windows == Dialect::Windows::none) return windows;
+  const auto window = cfg.take_in<int64_t>("sliding_window", cfg.is_null("sliding_window") ? 0 : dialect.window, 0, int64_t{1} << 40);
+  if (dialect.windows == Dialect::Windows::all) return std::vector<int64_t>(layers, window);
+  const bool used = cfg.take<bool>("use_sliding_window", false);
+  const auto first = cfg.take_in<int64_t>("max_window_layers", 28, 0, 4096);
+  const bool by_layer = dialect.windows == Dialect::Windows::by_layer;
+  const auto types = by_layer ? cfg.take<std::vector<std::string>>("layer_types", {}) : std::vector<std::string>();
+  if (!types.empty() && types.size() != layers) cfg.reject("layer_types", "names " + std::to_string(types.size()) + " layers, num_hidden_layers says " + std::to_string(layers));
+  for (size_t i = 0; i < layers; ++i) {
+    if (!types.empty() && types[i] != "full_attention" && types[i] != "sliding_attention")
+      cfg.reject("layer_types", "holds '" + types[i] + "'; expected full_attention or sliding_attention");
+    const bool slides = !by_layer || (types.empty() ? static_cast<int64_t>(i) >= first : types[i] == "sliding_attention");
+    if (slides && used) windows[i] = window;
+    else if (slides && !types.empty()) cfg.reject("layer_types", "names layers with a sliding window, which use_sliding_window switches off");
+  }
+  return windows;
+}
+
+}  // namespace
+
+std::string take_activation(Config& cfg, const char* key, const char* fallback) { return second_of(kActivations, cfg.take_choice(key, fallback, firsts(kActivations))); }
+std::string activation_key(const std::string& activation) { return first_of(kActivations, activation); }
+std::string dtype_key(const std::string& dtype) { return first_of(kTypes, dtype); }
+
+void take_common(Config& cfg, ModelSpec& spec, bool tied) {
+  spec.dtype = second_of(kTypes, cfg.take_choice("dtype", cfg.take_choice("torch_dtype", "float32", firsts(kTypes)), firsts(kTypes)));
+  spec.tied = cfg.take<bool>("tie_word_embeddings", tied);
+  spec.init_std = cfg.take_in<double>("initializer_range", 0.02, 0, 10);
+  spec.init_scaled_residual = false;
   for (const char* key : {"architectures", "transformers_version", "_name_or_path", "use_cache", "output_attentions", "output_hidden_states", "return_dict",
                           "is_encoder_decoder", "is_decoder", "id2label", "label2id", "problem_type", "torchscript", "chunk_size_feed_forward"})
     cfg.ignore(key, "says nothing about what is computed");
@@ -21,98 +126,86 @@ void ignore_what_has_no_influence(Config& cfg) {
   cfg.ignore("pretraining_tp", "how the original was split over devices");
 }
 
-// Both styles: rope_parameters (transformers 5), or rope_theta with rope_scaling.
-double take_rope_theta(Config& cfg, double fallback) {
-  double theta = cfg.take_in<double>("rope_theta", fallback, 1e-9, 1e30);
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    Config rope = cfg.sub(key);
-    const std::string older = rope.take<std::string>("type", "default"), kind = rope.take<std::string>("rope_type", older);
-    if (kind != "default")
-      cfg.reject(key, "asks for rotary scaling of kind '" + kind + "', which is not supported", "supported: default");
-    theta = rope.take_in<double>("rope_theta", theta, 1e-9, 1e30);
-    if (rope.take<double>("partial_rotary_factor", 1.0) != 1.0) cfg.reject(key, "rotates a part of each head, which this family does not");
-    rope.finish();
-  }
-  return theta;
-}
-
-}  // namespace
-
-std::string take_activation(Config& cfg) {
-  std::vector<std::string> known;
-  for (const auto& [key, ours] : kActivations) known.push_back(key);
-  const std::string name = cfg.take_choice("hidden_act", "silu", known);
-  return std::find_if(kActivations.begin(), kActivations.end(), [&](const auto& row) { return row.first == name; })->second;
-}
-
-std::string activation_key(const std::string& activation) {
-  for (const auto& [key, ours] : kActivations)
-    if (ours == activation) return key;
-  return "";
-}
-
-ModelSpec read_skeleton(Config& cfg, const SkeletonDefaults& defaults) {
+ModelSpec read_skeleton(Config& cfg, const Dialect& dialect) {
   ModelSpec spec;
   spec.vocab = cfg.take_in<int64_t>("vocab_size", 32000, 1, int64_t{1} << 31);
   spec.width = cfg.take_in<int64_t>("hidden_size", 4096, 1, 1 << 20);
-  spec.norm_eps = cfg.take_in<double>("rms_norm_eps", defaults.norm_eps, 0, 1);
-  spec.tied = cfg.take<bool>("tie_word_embeddings", false);
-  spec.init_std = cfg.take_in<double>("initializer_range", 0.02, 0, 10);
-  spec.init_scaled_residual = false;
-  spec.max_positions = cfg.take_in<int64_t>("max_position_embeddings", defaults.max_positions, 1, 1 << 24);
-  std::vector<std::string> types;
-  for (const auto& [key, ours] : kTypes) types.push_back(key);
-  const std::string type = cfg.take_choice("dtype", cfg.take_choice("torch_dtype", "float32", types), types);
-  spec.dtype = std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& row) { return row.first == type; })->second;
+  spec.norm_eps = cfg.take_in<double>("rms_norm_eps", dialect.norm_eps, 0, 1);
+  spec.max_positions = cfg.take_in<int64_t>("max_position_embeddings", dialect.max_positions, 1, 1 << 24);
+  take_common(cfg, spec, false);
 
   const auto heads = cfg.take_in<int64_t>("num_attention_heads", 32, 1, 65536);
-  const auto kv_heads = cfg.take_in<int64_t>("num_key_value_heads", defaults.kv_heads > 0 ? defaults.kv_heads : heads, 1, 65536);
-  auto head_dim = cfg.take_in<int64_t>("head_dim", 0, 0, 65536);
+  const auto kv_heads = cfg.take_in<int64_t>("num_key_value_heads", dialect.kv_heads > 0 && !cfg.is_null("num_key_value_heads") ? dialect.kv_heads : heads, 1, 65536);
+  auto head_dim = cfg.take_in<int64_t>("head_dim", cfg.is_null("head_dim") ? 0 : dialect.head_dim, 0, 65536);
   if (head_dim == 0) {
     if (spec.width % heads != 0) cfg.reject("num_attention_heads", "must divide hidden_size (" + std::to_string(spec.width) + "), not " + std::to_string(heads));
     head_dim = spec.width / heads;
   }
   Component attention{"attention", {{"heads", heads}, {"kv_heads", kv_heads}, {"head_dim", head_dim}}};
-  attention.options["rope_theta"] = take_rope_theta(cfg, defaults.rope_theta);
-  if (cfg.take<bool>("attention_bias", false)) attention.options["bias"] = true;
-  if (const auto window = cfg.take_in<int64_t>("sliding_window", 0, 0, int64_t{1} << 40); window > 0) attention.options["window"] = window;
-  const auto layers = cfg.take_in<int64_t>("num_hidden_layers", 32, 1, 4096);
-  spec.layers.assign(static_cast<size_t>(layers), LayerSpec{attention, Component{}});
-  ignore_what_has_no_influence(cfg);
+  take_rope(cfg, spec, dialect.rope_theta, attention);
+  if (dialect.qk_norm != QkNorm::none) attention.options["qk_norm"] = dialect.qk_norm == QkNorm::head ? "head" : "all";
+  if (dialect.bias == Dialect::Bias::qkv) {
+    attention.options["bias"] = true;
+    attention.options["output_bias"] = false;
+  } else if (dialect.bias == Dialect::Bias::key && cfg.take<bool>("attention_bias", false)) {
+    attention.options["bias"] = true;
+  }
+  spec.layers.assign(static_cast<size_t>(cfg.take_in<int64_t>("num_hidden_layers", 32, 1, 4096)), LayerSpec{attention, Component{}});
+  const std::vector<int64_t> windows = take_windows(cfg, dialect, spec.layers.size());
+  for (size_t i = 0; i < windows.size(); ++i)
+    if (windows[i] > 0) spec.layers[i].mixer.options["window"] = windows[i];
   return spec;
 }
 
-Skeleton understand_skeleton(const ModelSpec& spec) {
-  Skeleton s;
-  const auto cannot = [&](const std::string& why) {
-    if (s.obstacle.empty()) s.obstacle = why;
-  };
-  if (spec.norm != "rms") cannot("norm = \"" + spec.norm + "\"");
-  if (spec.placement != NormPlacement::pre) cannot("post-norm layers");
-  if (spec.embedding_scale != 1) cannot("a scaled embedding");
-  if (spec.objective != "causal") cannot("the objective " + spec.objective);
-  for (const LayerSpec& layer : spec.layers) {
-    if (layer.mixer.kind != "attention") cannot("the mixer " + layer.mixer.kind);
-    if (!(layer.mixer == spec.layers[0].mixer)) cannot("layers whose mixers differ");
-  }
-  if (!s.obstacle.empty()) return s;
-  Config cfg(spec.layers[0].mixer.options, {.source = "model"});
-  const AttentionOptions a = s.attention = AttentionOptions::take(cfg, spec);
-  if (!a.rope || a.rotary != a.head_dim || a.interleaved) cannot("positions other than rotation of whole heads in halves");
-  if (a.qk_norm) cannot("normalised queries and keys");
-  if (a.bias != a.output_bias) cannot("a bias in only some of attention's projections");
-  return s;
+AttentionOptions attention_options(const ModelSpec& spec, size_t layer) {
+  Config cfg(spec.layers[layer].mixer.options, {.source = "model"});
+  return AttentionOptions::take(cfg, spec);
 }
 
-Json write_skeleton(const ModelSpec& spec, const AttentionOptions& a, const std::string& model_type, const std::string& architecture) {
-  std::string type;
-  for (const auto& [key, ours] : kTypes)
-    if (ours == spec.dtype && type.empty()) type = key;
-  Json config = {{"architectures", {architecture}}, {"model_type", model_type}, {"vocab_size", spec.vocab}, {"hidden_size", spec.width},
+Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
+  const auto cannot = [](const std::string& why) { return Family::Written{{}, why}; };
+  if (spec.norm != "rms") return cannot("norm = \"" + spec.norm + "\"");
+  if (spec.placement != NormPlacement::pre) return cannot("post-norm layers");
+  if (spec.embedding_scale != 1) return cannot("a scaled embedding");
+  if (spec.positions != "none") return cannot("positions added to the embedding");
+  if (spec.objective != "causal") return cannot("the objective " + spec.objective);
+  std::vector<int64_t> windows;
+  for (const LayerSpec& layer : spec.layers) {
+    if (layer.mixer.kind != "attention") return cannot("the mixer " + layer.mixer.kind);
+    Component alike = layer.mixer, first = spec.layers[0].mixer;
+    windows.push_back(alike.options.value("window", int64_t{0}));
+    alike.options.erase("window");
+    first.options.erase("window");
+    if (!(alike == first)) return cannot("layers whose mixers differ");
+  }
+  const AttentionOptions a = attention_options(spec, 0);
+  const RopeScaling& scaling = a.rotation.scaling;
+  if (!a.rope || a.rotation.rotary != a.head_dim || a.interleaved) return cannot("positions other than rotation of whole heads in halves");
+  if (scaling.kind == "dynamic" && scaling.original_positions != spec.max_positions) return cannot("dynamic rotary scaling from another length than max_positions");
+  if (a.qk_norm != dialect.qk_norm) return cannot(dialect.qk_norm == QkNorm::none ? "normalised queries and keys" : "other normalisation of queries and keys");
+  if (a.qk_norm != QkNorm::none && a.norm_eps != spec.norm_eps) return cannot("an epsilon of its own for queries and keys");
+  if (a.scale != 1.0 / std::sqrt(static_cast<double>(a.head_dim))) return cannot("a scale of its own for attention");
+  if (dialect.bias == Dialect::Bias::qkv ? !a.bias || a.output_bias : a.bias != a.output_bias || (a.bias && dialect.bias == Dialect::Bias::none)) return cannot("other biases in attention");
+  if (dialect.whole_heads && spec.width % a.heads != 0) return cannot("a width that is no multiple of the heads");
+  int64_t window = 0;
+  for (const int64_t w : windows) window = std::max(window, w);
+  const bool same = std::all_of(windows.begin(), windows.end(), [&](int64_t w) { return w == window; });
+  if (window > 0 && dialect.windows == Dialect::Windows::none) return cannot("a sliding window");
+  if (!std::all_of(windows.begin(), windows.end(), [&](int64_t w) { return w == window || w == 0; })) return cannot("windows of several lengths");
+  if (!same && dialect.windows != Dialect::Windows::by_layer) return cannot("a sliding window in some layers");
+
+  Json config = {{"architectures", {dialect.architecture}}, {"model_type", dialect.model_type}, {"vocab_size", spec.vocab}, {"hidden_size", spec.width},
                  {"num_hidden_layers", spec.layers.size()}, {"num_attention_heads", a.heads}, {"num_key_value_heads", a.kv_heads}, {"head_dim", a.head_dim},
-                 {"max_position_embeddings", spec.max_positions}, {"rms_norm_eps", spec.norm_eps}, {"rope_theta", a.rope_theta}, {"rope_scaling", nullptr},
-                 {"initializer_range", spec.init_std}, {"tie_word_embeddings", spec.tied}, {"use_cache", true}, {"torch_dtype", type}};
-  return config;
+                 {"max_position_embeddings", spec.max_positions}, {"rms_norm_eps", spec.norm_eps}, {"rope_theta", a.rotation.theta}, {"rope_scaling", scaling_keys(scaling)},
+                 {"initializer_range", spec.init_std}, {"tie_word_embeddings", spec.tied}, {"use_cache", true}, {"torch_dtype", dtype_key(spec.dtype)}};
+  if (dialect.bias == Dialect::Bias::key) config["attention_bias"] = a.bias;
+  if (dialect.windows != Dialect::Windows::none) config["sliding_window"] = window > 0 ? Json(window) : Json();
+  if (dialect.windows == Dialect::Windows::switched || dialect.windows == Dialect::Windows::by_layer) config["use_sliding_window"] = window > 0;
+  if (dialect.windows == Dialect::Windows::by_layer) {
+    config["layer_types"] = Json::array();
+    for (const int64_t w : windows) config["layer_types"].push_back(w > 0 ? "sliding_attention" : "full_attention");
+  }
+  return {config, ""};
 }
 
 NameMap::NameMap(const Model& model) {
@@ -131,7 +224,8 @@ void NameMap::skeleton(const ModelSpec& spec) {
     whole(theirs + "input_layernorm.weight", ours + "mixer_norm");
     for (const auto& [their, our] : {std::pair("q", "query"), std::pair("k", "key"), std::pair("v", "value"), std::pair("o", "output")}) {
       whole(theirs + "self_attn." + their + "_proj.weight", ours + "mixer." + our);
-      if (has(ours + "mixer." + our + "_bias")) whole(theirs + "self_attn." + their + "_proj.bias", ours + "mixer." + our + "_bias");
+      optional(theirs + "self_attn." + their + "_proj.bias", ours + "mixer." + our + "_bias");
+      optional(theirs + "self_attn." + their + "_norm.weight", ours + "mixer." + our + "_norm");
     }
     whole(theirs + "post_attention_layernorm.weight", ours + "channel_norm");
   }

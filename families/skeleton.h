@@ -8,35 +8,40 @@
 
 namespace gamut {
 
-// Where transformers' class defaults differ between families.
-struct SkeletonDefaults {
+// Where the families on this skeleton differ; the numbers are transformers' class defaults.
+struct Dialect {
+  const char *model_type, *architecture;
   int64_t kv_heads = 0;  // 0: as many as heads
-  double norm_eps = 1e-6, rope_theta = 10000.0;
+  int64_t head_dim = 0;  // 0: width / heads
   int64_t max_positions = 2048;
+  double norm_eps = 1e-6, rope_theta = 10000.0;
+  enum class Bias { none, qkv, key } bias = Bias::none;  // key: attention_bias says it for all four projections
+  QkNorm qk_norm = QkNorm::none;
+  // Which layers have a sliding window: none; all (sliding_window); with use_sliding_window all, or those that layer_types or max_window_layers name.
+  enum class Windows { none, all, switched, by_layer } windows = Windows::none;
+  int64_t window = 0;
+  bool whole_heads = false;  // the width must be a multiple of the heads
 };
 
 // Takes every key of the skeleton and ignores those without influence. The layers' channel mixers are left empty.
-ModelSpec read_skeleton(Config& cfg, const SkeletonDefaults& defaults);
-// The activation's name in Gamut for the key hidden_act.
-std::string take_activation(Config& cfg);
+ModelSpec read_skeleton(Config& cfg, const Dialect& dialect);
+// The activation's name in Gamut for the key `key`.
+std::string take_activation(Config& cfg, const char* key = "hidden_act", const char* fallback = "silu");
+// Dtype, tied embeddings, and the keys that say nothing about what is computed.
+void take_common(Config& cfg, ModelSpec& spec, bool tied);
 
-// Attention as every layer of `spec` has it, or why the skeleton cannot express the spec.
-struct Skeleton {
-  AttentionOptions attention{};
-  std::string obstacle;
-};
-Skeleton understand_skeleton(const ModelSpec& spec);
-// The skeleton's keys of config.json.
-Json write_skeleton(const ModelSpec& spec, const AttentionOptions& attention, const std::string& model_type, const std::string& architecture);
+// config.json with the skeleton's keys, or why the dialect cannot express the spec. Channel mixers are not looked at.
+Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect);
 // hidden_act for an activation; empty when transformers has none.
 std::string activation_key(const std::string& activation);
+std::string dtype_key(const std::string& dtype);
 
 // A component's options as the component itself reads them, defaults filled in.
 template <class Options> Options options_of(const Component& component) {
   Config cfg(component.options, {.source = "model"});
-  Options options = Options::take(cfg);
-  return options;
+  return Options::take(cfg);
 }
+AttentionOptions attention_options(const ModelSpec& spec, size_t layer);
 
 // The tensors of checkpoints, from the model's parameters.
 class NameMap {
@@ -46,6 +51,10 @@ class NameMap {
   const Shape& shape(const std::string& parameter) const { return shapes_.at(parameter); }
   // A whole parameter under another name.
   void whole(const std::string& name, const std::string& parameter, double factor = 1);
+  // The same where the model may lack it.
+  void optional(const std::string& name, const std::string& parameter) {
+    if (has(parameter)) whole(name, parameter);
+  }
   void add(StoredTensor tensor) { tensors_.push_back(std::move(tensor)); }
   // Embedding, attention, norms and head; `<layer>.mlp` is the family's.
   void skeleton(const ModelSpec& spec);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "modules/registry.h"
+#include "ops/add.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
 
@@ -37,6 +38,7 @@ Model::Model(const ModelSpec& spec, const Device& device)
     throw Error({.who = "model", .what = "needs vocab, width and layers of at least 1; has vocab " + std::to_string(spec.vocab) + ", width " + std::to_string(spec.width) + ", " +
                                          std::to_string(spec.layers.size()) + " layers"});
   embedding_ = parameters_.add("embedding", {spec.vocab, spec.width}, Role::embedding, Init::normal(spec.init_std));
+  if (spec.positions == "learned") positions_ = parameters_.add("positions", {spec.max_positions, spec.width}, Role::embedding, Init::normal(spec.init_std));
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const std::string name = "layers." + std::to_string(i);
     const int index = static_cast<int>(i);
@@ -56,6 +58,11 @@ Model::Model(const ModelSpec& spec, const Device& device)
   }
 }
 
+std::optional<int64_t> Model::position_limit() const {
+  if (positions_) return spec_.max_positions;
+  return {};
+}
+
 Tensor Model::hidden(Pass& pass) {
   Tape& tape = pass.tape;
   const int64_t b = pass.batch(), t = pass.length();
@@ -63,6 +70,11 @@ Tensor Model::hidden(Pass& pass) {
   if (tape.runs())
     for (int64_t i = 0; i < b * t; ++i) pass.positions_N.data<int32_t>()[i] = static_cast<int32_t>(pass.offset + i % t);
   Tensor x = ops::embedding(tape, pass.ids_BT, embedding_, dtype_, spec_.embedding_scale);
+  if (positions_) {
+    if (pass.offset + t > spec_.max_positions)
+      throw Error({.who = "model", .what = "position " + std::to_string(pass.offset + t - 1) + " is beyond the " + std::to_string(spec_.max_positions) + " learned ones", .hint = "shorten the text"});
+    x = ops::add(tape, x, ops::embedding(tape, pass.positions_N.reshape({b, t}), positions_, dtype_));
+  }
   Tensor branch;  // what the last component added, not yet in x
   const auto run = [&](const ops::NormWeight& norm, auto* component) {
     if (!component) return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "modules/module.h"
@@ -20,6 +21,7 @@ class Model {
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
   const Tensor& head() const { return head_; }
+  std::optional<int64_t> position_limit() const;  // positions 0 … limit−1 exist; none: any
 
   Tensor hidden(Pass& pass);                                // [B, T, D] after the final norm
   Tensor logits(Pass& pass, const Tensor& hidden) const;    // [..., V] f32 (f64)
@@ -36,7 +38,7 @@ class Model {
   ModelSpec spec_;
   DType dtype_;
   Parameters parameters_;
-  Tensor embedding_, head_;
+  Tensor embedding_, positions_, head_;
   std::vector<Layer> layers_;
   ops::NormWeight final_norm_;
 };

@@ -40,6 +40,7 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
   spec.embedding_scale = cfg.take<double>("embedding_scale", spec.embedding_scale);
   spec.init_std = cfg.take_in<double>("init_std", spec.init_std, 0, 10);
   spec.init_scaled_residual = cfg.take<bool>("init_scaled_residual", spec.init_scaled_residual);
+  spec.positions = cfg.take_choice("positions", spec.positions, {"none", "learned"});
   spec.max_positions = cfg.take_in<int64_t>("max_positions", spec.max_positions, 1, 1 << 24);
   spec.objective = cfg.take<std::string>("objective", spec.objective);
   spec.dtype = cfg.take_choice("dtype", spec.dtype, {"bf16", "f32", "f64"});
@@ -73,7 +74,7 @@ Json ModelSpec::to_json() const {
   Json out = {{"vocab", vocab}, {"width", width}, {"norm", norm}, {"norm_eps", norm_eps},
               {"norm_placement", placement == NormPlacement::pre ? "pre" : "post"}, {"tied", tied},
               {"embedding_scale", embedding_scale}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
-              {"max_positions", max_positions}, {"objective", objective}, {"dtype", dtype}};
+              {"positions", positions}, {"max_positions", max_positions}, {"objective", objective}, {"dtype", dtype}};
   if (std::all_of(layers.begin(), layers.end(), [&](const LayerSpec& l) { return l == layers[0]; })) {
     out["layers"] = layers.size();
     if (!layers.empty()) {

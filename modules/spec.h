@@ -36,6 +36,7 @@ struct ModelSpec {
   double embedding_scale = 1;
   double init_std = 0.02;          // of all matrices; projections into the residual stream: divided by √(2·layers) when scaled
   bool init_scaled_residual = true;
+  std::string positions = "none";  // added to the embedding: none (mixers know positions themselves) | learned (a table of max_positions rows)
   int64_t max_positions = 2048;
   std::string objective = "causal";  // axis 3: objectives/registry.cpp
   std::string dtype = "bf16";        // axis 4: type of activations and packed weights: f32 | bf16 | f64 (reference)

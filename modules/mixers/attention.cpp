@@ -1,13 +1,12 @@
 // Multi-head attention with grouped key/value heads: MHA (kv_heads = heads), GQA, MQA (kv_heads = 1).
 //
-// q, k, v = x·Wᵀ (+ b); optional RMSNorm of each query and key head; rotary positions; softmax(q·kᵀ/√K)·v; output map.
+// q, k, v = x·Wᵀ (+ b); optional RMSNorm of queries and keys; rotary positions; softmax(q·kᵀ/√K)·v; output map.
 // [Vaswani et al. 2017; Shazeer 2019; Ainslie et al., GQA, 2023; Su et al., RoFormer, 2021]
 #include "modules/mixers/attention.h"
 
 #include <cmath>
 #include <cstring>
 
-#include "modules/positions/rope.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
@@ -69,7 +68,7 @@ class KeyValueState : public MixerState {
 
 class Attention : public SequenceMixer {
  public:
-  Attention(const BuildContext& ctx, const AttentionOptions& o) : o_(o), dtype_(dtype_named(ctx.spec.dtype)) {
+  Attention(const BuildContext& ctx, const AttentionOptions& o) : o_(o), dtype_(dtype_named(ctx.spec.dtype)), rope_(o.rotation, parameter_dtype(dtype_)) {
     const int64_t d = ctx.spec.width;
     const auto projection = [&](const char* name, int64_t out, int64_t in, bool bias, Init init) {
       ops::LinearWeight w{ctx.add(std::string(name), {out, in}, Role::matrix, init), Tensor()};
@@ -78,9 +77,9 @@ class Attention : public SequenceMixer {
     };
     qkv_ = {projection("query", o.heads * o.head_dim, d, o.bias, ctx.matrix()), projection("key", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix()),
             projection("value", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix())};
-    if (o.qk_norm)
-      for (const char* name : {"query_norm", "key_norm"})
-        qk_norm_.push_back({.eps = o.norm_eps, .gain_D = ctx.add(name, {o.head_dim}, Role::norm, Init::constant(1))});
+    if (o.qk_norm != QkNorm::none)
+      for (const auto& [name, heads] : {std::pair("query_norm", o.heads), std::pair("key_norm", o.kv_heads)})
+        qk_norm_.push_back({.eps = o.norm_eps, .gain_D = ctx.add(name, {(o.qk_norm == QkNorm::all ? heads : 1) * o.head_dim}, Role::norm, Init::constant(1))});
     output_ = projection("output", d, o.heads * o.head_dim, o.output_bias, ctx.into_residual());
   }
 
@@ -88,25 +87,25 @@ class Attention : public SequenceMixer {
     Tape& tape = pass.tape;
     const int64_t b = pass.batch(), t = pass.length();
     std::vector<Tensor> qkv = ops::linear(tape, x, qkv_);
-    for (size_t i = 0; i < 3; ++i) qkv[i] = qkv[i].reshape({b, t, i == 0 ? o_.heads : o_.kv_heads, o_.head_dim});
-    for (size_t i = 0; i < qk_norm_.size(); ++i) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
+    for (size_t i = 0; i < 3; ++i) {
+      if (i < qk_norm_.size() && o_.qk_norm == QkNorm::all) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
+      qkv[i] = qkv[i].reshape({b, t, i == 0 ? o_.heads : o_.kv_heads, o_.head_dim});
+      if (i < qk_norm_.size() && o_.qk_norm == QkNorm::head) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
+    }
     if (o_.rope) {
-      const int64_t needed = pass.offset + t;
-      if (!table_.cos_MR || table_.cos_MR.shape()[0] < needed)
-        table_ = rope_table(tape, (needed + 255) / 256 * 256, o_.rotary, o_.rope_theta, parameter_dtype(dtype_));
+      const RopeTable& table = rope_.table(tape, pass.offset + t);
       const auto style = o_.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split;
-      for (size_t i = 0; i < 2; ++i) qkv[i] = ops::rotary(tape, qkv[i], pass.positions_N, table_.cos_MR, table_.sin_MR, style);
+      for (size_t i = 0; i < 2; ++i) qkv[i] = ops::rotary(tape, qkv[i], pass.positions_N, table.cos_MR, table.sin_MR, style);
     }
     kernels::Sight sight = pass.sight;
     if (o_.window > 0) sight.window = o_.window;
-    const double scale = 1.0 / std::sqrt(static_cast<double>(o_.head_dim));
     Tensor mixed;
     if (pass.state) {
       auto& state = static_cast<KeyValueState&>(*pass.state);
       state.append(tape, qkv[1], qkv[2]);
-      mixed = ops::attention(tape, qkv[0], state.keys, state.values, sight, scale, pass.offset, state.seen);
+      mixed = ops::attention(tape, qkv[0], state.keys, state.values, sight, o_.scale, pass.offset, state.seen);
     } else {
-      mixed = ops::attention(tape, qkv[0], qkv[1], qkv[2], sight, scale);
+      mixed = ops::attention(tape, qkv[0], qkv[1], qkv[2], sight, o_.scale);
     }
     return ops::linear(tape, mixed, output_);
   }
@@ -121,7 +120,7 @@ class Attention : public SequenceMixer {
   std::vector<ops::LinearWeight> qkv_;
   ops::LinearWeight output_;
   std::vector<ops::NormWeight> qk_norm_;
-  RopeTable table_;
+  Rope rope_;
 };
 
 }  // namespace
@@ -138,13 +137,18 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
     o.head_dim = spec.width / o.heads;
   }
   o.rope = cfg.take<bool>("rope", true);
-  o.rope_theta = cfg.take_in<double>("rope_theta", 10000.0, 1e-9, 1e30);
-  o.rotary = cfg.take_in<int64_t>("rotary", o.head_dim / 2 * 2, 2, o.head_dim);
-  if (o.rope && o.rotary % 2 != 0) cfg.reject("rotary", "must be even, not " + std::to_string(o.rotary));
+  o.rotation.theta = cfg.take_in<double>("rope_theta", 10000.0, 1e-9, 1e30);
+  if (o.rope || cfg.has("rotary")) o.rotation.rotary = cfg.take_in<int64_t>("rotary", o.head_dim / 2 * 2, 2, o.head_dim);
+  if (o.rope && o.rotation.rotary % 2 != 0) cfg.reject("rotary", "must be even, not " + std::to_string(o.rotation.rotary));
+  Config scaling = cfg.sub("rope_scaling");
+  o.rotation.scaling = RopeScaling::take(scaling);
+  scaling.finish();
   o.interleaved = cfg.take<bool>("rope_interleaved", false);
   o.window = cfg.take_in<int64_t>("window", 0, 0, int64_t{1} << 40);
-  o.qk_norm = cfg.take<bool>("qk_norm", false);
+  const std::string qk_norm = cfg.take_choice("qk_norm", "none", {"none", "head", "all"});
+  o.qk_norm = qk_norm == "none" ? QkNorm::none : qk_norm == "head" ? QkNorm::head : QkNorm::all;
   o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
+  o.scale = cfg.take_in<double>("scale", 1.0 / std::sqrt(static_cast<double>(o.head_dim)), -1e9, 1e9);
   o.bias = cfg.take<bool>("bias", false);
   o.output_bias = cfg.take<bool>("output_bias", o.bias);
   return o;

@@ -2,13 +2,20 @@
 #pragma once
 
 #include "modules/module.h"
+#include "modules/positions/rope.h"
 
 namespace gamut {
 
+// RMSNorm of queries and keys before rotation: of each head, or of all heads of a position together.
+enum class QkNorm : uint8_t { none, head, all };
+
 struct AttentionOptions {
-  int64_t heads, kv_heads, head_dim, rotary, window;
-  double rope_theta, norm_eps;
-  bool rope, qk_norm, bias, output_bias, interleaved;
+  int64_t heads, kv_heads, head_dim, window;
+  double norm_eps;
+  double scale;  // of q·k
+  QkNorm qk_norm;
+  bool rope, bias, output_bias, interleaved;
+  RopeOptions rotation;
   static AttentionOptions take(Config& cfg, const ModelSpec& spec);
 };
 

@@ -1,0 +1,21 @@
+// OLMoE: many small experts, gates not divided by their sum, queries and keys normalised over all heads. [Muennighoff et al. 2024]
+#include "families/experts.h"
+
+namespace gamut::family {
+namespace {
+constexpr Dialect kDialect{.model_type = "olmoe", .architecture = "OlmoeForCausalLM", .max_positions = 4096, .norm_eps = 1e-5, .bias = Dialect::Bias::key, .qk_norm = QkNorm::all};
+constexpr ExpertDialect kExperts{.experts = 64, .top_k = 8, .balance_loss = 0.01, .normalise_key = true};
+}  // namespace
+
+Family olmoe() {
+  return {
+      "olmoe", "A mixture of many small experts in every layer, gates not divided by their sum; RMSNorm of queries and keys over all heads. [Muennighoff et al., OLMoE, 2024]",
+      [](Config& cfg) {
+        if (!cfg.take_json("clip_qkv").is_null()) cfg.reject("clip_qkv", "clips queries, keys and values, which is not supported", "null is");
+        return read_sparse(cfg, kDialect, kExperts);
+      },
+      [](const ModelSpec& spec) { return write_sparse(spec, kDialect, kExperts); },
+      [](const Model& model, const TensorNames& present) { return sparse_tensors(model, present, kExperts); }, skeleton_ignores};
+}
+
+}  // namespace gamut::family
