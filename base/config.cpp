@@ -16,7 +16,10 @@ Config::Config(Json object, Origin origin, std::string prefix)
                  .where = origin_->source});
 }
 
-bool Config::has(const std::string& key) const { return object_.contains(key) && !object_.at(key).is_null(); }
+bool Config::has(const std::string& key) const {
+  asked_.insert(key);
+  return object_.contains(key) && !object_.at(key).is_null();
+}
 bool Config::is_null(const std::string& key) const { return object_.contains(key) && object_.at(key).is_null(); }
 
 const Json* Config::find(const std::string& key) {
@@ -51,6 +54,15 @@ void Config::reject(const std::string& key, const std::string& what, const std::
   const auto line = origin_->lines.find(full(key));
   if (line != origin_->lines.end()) where += ":" + std::to_string(line->second);
   throw Error({.who = "config", .what = "'" + full(key) + "' " + what, .where = where, .hint = hint});
+}
+
+void Config::missing(const std::string& key) const {
+  std::vector<std::string> others;  // a misspelt one explains it
+  for (const auto& [name, value] : object_.items())
+    if (!taken_.contains(name)) others.push_back(name);
+  const std::string near = nearest(key, others);
+  if (!near.empty()) reject(near, "is not a known key", "did you mean '" + key + "'?");
+  throw Error({.who = "config", .what = "key '" + full(key) + "' is missing", .where = origin_->source});
 }
 
 void Config::wrong_type(const std::string& key, const Json& value, const char* expected) const {

@@ -46,6 +46,7 @@ class Config {
   [[noreturn]] void reject(const std::string& key, const std::string& what, const std::string& hint = "") const;
   // Takes a number and checks it lies in [low, high].
   template <class T> T take_in(const std::string& key, T fallback, T low, T high);
+  template <class T> T take_in(const std::string& key, T low, T high);  // must be there
   // Takes a string that must be one of `choices`.
   std::string take_choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& choices);
 
@@ -56,11 +57,14 @@ class Config {
   Json object_;
   std::shared_ptr<const Origin> origin_;
   std::string prefix_;
-  std::set<std::string> asked_, taken_;
+  mutable std::set<std::string> asked_;
+  std::set<std::string> taken_;
 
   const Json* find(const std::string& key);
+  [[noreturn]] void missing(const std::string& key) const;
   [[noreturn]] void wrong_type(const std::string& key, const Json& value, const char* expected) const;
   template <class T> T convert(const std::string& key, const Json& value) const;
+  template <class T> T within(const std::string& key, T value, T low, T high) const;
   std::string full(const std::string& key) const { return prefix_.empty() ? key : prefix_ + "." + key; }
 };
 
@@ -102,7 +106,7 @@ template <class T> T Config::convert(const std::string& key, const Json& value) 
 
 template <class T> T Config::take(const std::string& key) {
   const Json* value = find(key);
-  if (!value) throw Error({.who = "config", .what = "key '" + full(key) + "' is missing", .where = origin_->source});
+  if (!value) missing(key);
   return convert<T>(key, *value);
 }
 
@@ -112,7 +116,12 @@ template <class T> T Config::take(const std::string& key, std::type_identity_t<T
 }
 
 template <class T> T Config::take_in(const std::string& key, T fallback, T low, T high) {
-  const T value = take<T>(key, fallback);
+  return within(key, take<T>(key, fallback), low, high);
+}
+
+template <class T> T Config::take_in(const std::string& key, T low, T high) { return within(key, take<T>(key), low, high); }
+
+template <class T> T Config::within(const std::string& key, T value, T low, T high) const {
   if (!(value >= low && value <= high)) {
     Json l = low, h = high, v = value;
     reject(key, "must lie between " + l.dump() + " and " + h.dump() + ", not " + v.dump());

@@ -53,7 +53,8 @@ std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& erro
     }
     const std::string name = rest[0].substr(0, option ? rest[0].find('=') : std::string::npos), near = nearest(name, known);
     what = option ? "unknown option '" + name + "'" : !verbs.empty() ? "unknown command '" + name + "'" : "'" + name + "' is one argument too many";
-    if (!near.empty()) hint = "did you mean '" + near + "'?";
+    if (!option && !verbs.empty()) hint = did_you_mean(name, known);
+    else if (!near.empty()) hint = "did you mean '" + near + "'?";
   }
   return Error({.who = full_name, .what = what, .hint = hint}).what();
 }

@@ -25,7 +25,7 @@ struct NamedArguments {
   std::vector<std::string> settings;
   bool json = false;
 };
-std::shared_ptr<NamedArguments> take_named(CLI::App& command, const char* what, const char* help, bool required = true);
+void take_named(CLI::App& command, NamedArguments& a, const char* what, const char* help, bool required = true);
 
 // Options of the same name mean the same everywhere.
 void add_json(CLI::App& command, bool& json);
@@ -33,7 +33,9 @@ DataOptions take_data_settings(const std::vector<std::string>& settings);  // da
 void add_dtype(CLI::App& command, std::string& dtype);  // type of activations: f32, bf16, f64; empty: as the model says
 
 void build_bench(CLI::App& command, int& code);
+void build_completion(CLI::App& command, int& code);
 void build_data(CLI::App& command, int& code);
+void build_diff(CLI::App& command, int& code);
 void build_doctor(CLI::App& command, int& code);
 void build_explain(CLI::App& command, int& code);
 void build_generate(CLI::App& command, int& code);

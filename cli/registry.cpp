@@ -20,8 +20,8 @@ const std::vector<Command>& commands() {
        {"gamut score runs/a/model --tokens tokens.json --logits logits.safetensors --dtype f32",
         "gamut score runs/a/model --tokens tokens.json --logits logits.safetensors --loss causal --grads grads.safetensors --json"},
        build_score},
-      {"inspect", "Parameters, FLOPs and memory of a recipe.",
-       {"gamut inspect recipes/tiny-moe.toml", "gamut inspect recipes/tiny-dense.toml model.layers=8 --json"},
+      {"inspect", "Parameters, FLOPs and memory of a model or recipe.",
+       {"gamut inspect recipes/tiny-moe.toml", "gamut inspect recipes/tiny-dense.toml model.layers=8 --json", "gamut inspect runs/a/model --rows 16 --context 512"},
        build_inspect},
       {"tokenizer", "Train a tokenizer, turn text into token ids and back.",
        {"gamut tokenizer train my-tokenizer data.path=my-texts data.vocab_size=8192", "echo '\"Hello there\"' | gamut tokenizer encode my-tokenizer --no-special",
@@ -33,22 +33,26 @@ const std::vector<Command>& commands() {
       {"bench", "Kernels, training and generation against the limits of this machine.",
        {"gamut bench train runs/a/model tokens=8192 seq=256", "gamut bench train config.json tokens=8192 seq=256 --threads 1 --json"},
        build_bench},
-      {"explain", "What a component means: equation, options, source.",
-       {"gamut explain", "gamut explain moe"},
+      {"diff", "Where two models, checkpoints or runs first disagree, and by how much at most. Exit code 1 when they differ.",
+       {"gamut diff runs/a runs/b", "gamut diff runs/a/model runs/b/model --tolerance 1e-6 --json"},
+       build_diff},
+      {"explain", "What a component, metric or setting means: equation, options, source.",
+       {"gamut explain", "gamut explain moe", "gamut explain bits_per_byte"},
        build_explain},
       {"doctor", "What this machine offers and what Gamut uses of it.",
        {"gamut doctor", "gamut doctor --json"},
        build_doctor},
+      {"completion", "A script that lets a shell complete Gamut's commands and options.",
+       {"gamut completion bash > ~/.local/share/bash-completion/completions/gamut", "gamut completion zsh > ~/.zfunc/_gamut", "gamut completion fish > ~/.config/fish/completions/gamut.fish"},
+       build_completion},
   };
   return all;
 }
 
-std::shared_ptr<NamedArguments> take_named(CLI::App& command, const char* what, const char* help, bool required) {
-  auto a = std::make_shared<NamedArguments>();
-  command.add_option(what, a->name, help)->required(required);
-  command.add_option("settings", a->settings, "key=value …");
-  add_json(command, a->json);
-  return a;
+void take_named(CLI::App& command, NamedArguments& a, const char* what, const char* help, bool required) {
+  command.add_option(what, a.name, help)->required(required);
+  command.add_option("settings", a.settings, "key=value …");
+  add_json(command, a.json);
 }
 
 DataOptions take_data_settings(const std::vector<std::string>& settings) {

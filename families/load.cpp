@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "base/io.h"
 #include "base/text.h"
+#include "checkpoints/elements.h"
 #include "families/family.h"
 
 namespace gamut {
@@ -19,30 +19,6 @@ std::vector<int32_t> token_ids(const Json& value) {
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) { return Shape(std::span(shape)).text(); }
-
-float from_half(uint16_t bits) {
-  const int sign = bits >> 15, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  float magnitude = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  return sign ? -magnitude : magnitude;
-}
-
-// Element i of file data at any alignment, as P.
-template <class P> void convert(DType from, const std::byte* data, int64_t count, P* to) {
-  const auto each = [&]<class S>(S, auto value) {
-    for (int64_t i = 0; i < count; ++i) {
-      S s;
-      std::memcpy(&s, data + static_cast<size_t>(i) * sizeof(S), sizeof(S));
-      to[i] = static_cast<P>(value(s));
-    }
-  };
-  if (from == DTypeOf<P>::value) std::memcpy(to, data, static_cast<size_t>(count) * sizeof(P));
-  else if (from == DType::f32) each(float{}, [](float x) { return x; });
-  else if (from == DType::f64) each(double{}, [](double x) { return x; });
-  else if (from == DType::bf16) each(bf16{}, [](bf16 x) { return static_cast<float>(x); });
-  else each(uint16_t{}, from_half);
-}
-
-bool is_float(DType type) { return type == DType::f32 || type == DType::f64 || type == DType::bf16 || type == DType::f16; }
 
 }  // namespace
 
@@ -111,12 +87,12 @@ void read_tensors(Model& model, const Family& family, const std::vector<StoredTe
       turned = transposed(view.bytes, view.shape[0], view.shape[1], size_of(view.dtype));
       view.bytes = turned;
     }
-    size_t at = 0;
+    int64_t at = 0;
     for (const ParameterRange& part : tensor.parts) {
       const Tensor& value = values.at(part.parameter);
-      if (type == DType::f64) convert(view.dtype, view.bytes.data() + at, part.count, value.data<double>() + part.offset);
-      else convert(view.dtype, view.bytes.data() + at, part.count, value.data<float>() + part.offset);
-      at += static_cast<size_t>(part.count) * size_of(view.dtype);
+      if (type == DType::f64) read_elements(view, at, part.count, value.data<double>() + part.offset);
+      else read_elements(view, at, part.count, value.data<float>() + part.offset);
+      at += part.count;
     }
   });
   model.parameters().mark_changed();

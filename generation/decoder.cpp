@@ -35,13 +35,20 @@ std::vector<float> Decoder::take(std::span<const int32_t> ids, int64_t chunk) {
     pass.states = &states_;
     const Tensor hidden = model_.hidden(pass);
     length_ += count;
-    if (first + count < n) continue;
+    const auto note_cost = [&] {
+      for (const auto& [name, cost] : tape.ledger()) cost_ += cost;
+    };
+    if (first + count < n) {
+      note_cost();
+      continue;
+    }
     const int64_t width = hidden.width();
     const Tensor last = tape.empty({rows_, width}, hidden.dtype());
     const size_t row = static_cast<size_t>(width) * size_of(hidden.dtype());
     if (tape.runs())
       for (int64_t b = 0; b < rows_; ++b) std::memcpy(last.raw() + static_cast<size_t>(b) * row, hidden.raw() + static_cast<size_t>((b + 1) * count - 1) * row, row);
     const Tensor logits = model_.logits(pass, last);
+    note_cost();
     if (!tape.runs()) continue;
     if (logits.dtype() == DType::f64) result.assign(logits.data<double>(), logits.data<double>() + rows_ * vocab);
     else result.assign(logits.data<float>(), logits.data<float>() + rows_ * vocab);
@@ -61,11 +68,13 @@ std::vector<std::vector<int32_t>> generate(Model& model, const Device& device, c
   for (const auto& [length, members] : by_length) {
     if (options.max_new_tokens < 1) break;
     const auto count = static_cast<int64_t>(members.size());
-    Decoder decoder(model, device, count, static_cast<int64_t>(length) + options.max_new_tokens);
+    int64_t steps = options.max_new_tokens;
+    if (const auto limit = model.position_limit()) steps = std::min(steps, std::max<int64_t>(1, *limit - static_cast<int64_t>(length) + 1));
+    Decoder decoder(model, device, count, static_cast<int64_t>(length) + steps);
     std::vector<int32_t> next;
     for (const size_t i : members) next.insert(next.end(), rows[i].begin(), rows[i].end());
     std::vector<bool> done(members.size());
-    for (int64_t step = 0; step < options.max_new_tokens && !interrupted(); ++step) {
+    for (int64_t step = 0; step < steps && !interrupted(); ++step) {
       const std::vector<float> logits = decoder.take(next, options.chunk);
       next.assign(members.size(), 0);
       for (size_t m = 0; m < members.size(); ++m) {

@@ -12,7 +12,7 @@ namespace gamut {
 
 struct GenerateOptions {
   int64_t max_new_tokens = 128;
-  std::vector<int32_t> eos;  // generation of a row ends with one of these, which is kept; empty: only the limit ends it
+  std::vector<int32_t> eos;  // generation of a row ends with one of these, which is kept; empty: only the limits end it
   Sampling sampling;
   int64_t chunk = 512;       // prompt tokens a row at a time
   // Called with (row, token) as tokens appear; false ends that row.
@@ -27,15 +27,18 @@ class Decoder {
   std::vector<float> take(std::span<const int32_t> ids, int64_t chunk);
   int64_t length() const { return length_; }  // positions taken
   size_t state_bytes() const;
+  const Cost& cost() const { return cost_; }  // of everything taken so far
 
  private:
   Model& model_;
   Device device_;
   int64_t rows_, length_ = 0;
+  Cost cost_;
   std::vector<std::unique_ptr<MixerState>> states_;
 };
 
-// Each row: its prompt and what follows. Prompts may differ in length; rows of equal length run together, with the same tokens as alone.
+// Each row: its prompt and what follows, up to the model's last position. Prompts may differ in length; rows of equal length run together,
+// with the same tokens as alone.
 // Error when a prompt is empty or holds an id outside the vocabulary.
 std::vector<std::vector<int32_t>> generate(Model& model, const Device& device, const std::vector<std::vector<int32_t>>& prompts,
                                            const GenerateOptions& options);

@@ -32,7 +32,7 @@ Json to_json(const Component& c) {
 ModelSpec ModelSpec::from_config(Config& cfg) {
   ModelSpec spec;
   spec.vocab = cfg.take_in<int64_t>("vocab", 0, 0, kMost);  // 0: as the tokenizer says
-  spec.width = cfg.take_in<int64_t>("width", 0, 1, 1 << 20);
+  spec.width = cfg.take_in<int64_t>("width", 1, 1 << 20);
   spec.norm = cfg.take_choice("norm", spec.norm, {"rms", "layer"});
   spec.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
   spec.placement = cfg.take_choice("norm_placement", "pre", {"pre", "post"}) == "pre" ? NormPlacement::pre : NormPlacement::post;

@@ -28,6 +28,8 @@ Recipe Recipe::from_document(Document document) {
   {
     Config train = cfg.sub("train");
     r.trainer.length = train.take_in<int64_t>("length", r.trainer.length, 1, 1 << 20);
+    if (r.trainer.length > r.model.max_positions)
+      train.reject("length", "is " + std::to_string(r.trainer.length) + ", more than model.max_positions (" + std::to_string(r.model.max_positions) + ")");
     const auto batch = train.take_in<int64_t>("batch_tokens", 32 * r.trainer.length, 1, int64_t{1} << 32);
     if (batch % r.trainer.length != 0) train.reject("batch_tokens", "must be a multiple of train.length (" + std::to_string(r.trainer.length) + "), not " + std::to_string(batch));
     r.trainer.batch_rows = batch / r.trainer.length;

@@ -71,6 +71,11 @@ class Run {
 
   int go(bool json) {
     if (recipe_.folder.empty()) throw Error({.who = "train", .what = "run.dir is missing", .hint = "add run.dir=FOLDER"});
+    {  // an impossible model shows before any text is prepared
+      ModelSpec spec = recipe_.model;
+      spec.vocab = std::max<int64_t>(spec.vocab, 1);
+      const Model possible(spec, Device::shapes_only(pool_));
+    }
     data_ = std::make_shared<const Dataset>(prepare_dataset(recipe_.data, pool_));
     take_vocabulary();
     reset_peak_resident();  // what making the data took is over

@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/glossary.h"
+#include "families/family.h"
 #include "lab/lab.h"
 #include "modules/channels/routers/router.h"
 #include "modules/registry.h"
@@ -22,6 +24,8 @@ std::vector<Meaning> meanings() {
   for (const auto& row : channel_mixers()) all.push_back({"channel mixer", row.kind, row.meaning});
   for (const auto& row : routers()) all.push_back({"router", row.kind, row.meaning});
   for (const auto& row : objectives()) all.push_back({"objective", row.kind, row.meaning});
+  for (const Family& family : families()) all.push_back({"family", family.model_type, family.meaning});
+  for (const GlossaryEntry& entry : glossary()) all.push_back({entry.kind, entry.name, entry.meaning});
   for (const auto& row : experiments()) all.push_back({"experiment", row.name, row.meaning});
   return all;
 }
@@ -30,7 +34,7 @@ void explain(const NamedArguments& a) {
   std::vector<std::string> known;
   for (const Meaning& m : meanings()) {
     known.push_back(m.name);
-    if (a.name.empty()) std::cout << fmt::format("{:16} {}\n", m.name, m.kind);
+    if (a.name.empty()) std::cout << fmt::format("{:24} {}\n", m.name, m.kind);
     if (m.name != a.name) continue;
     if (a.json) std::cout << Json({{"name", m.name}, {"kind", m.kind}, {"meaning", m.text}}).dump() << '\n';
     else std::cout << m.name << " (" << m.kind << ")\n" << m.text << '\n';
@@ -42,7 +46,8 @@ void explain(const NamedArguments& a) {
 }  // namespace
 
 void build_explain(CLI::App& command, int&) {
-  auto a = take_named(command, "name", "component; none lists all", false);
+  auto a = std::make_shared<NamedArguments>();
+  take_named(command, *a, "name", "component, metric or setting; none lists all", false);
   command.callback([a] { explain(*a); });
 }
 

@@ -1,37 +1,86 @@
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "families/family.h"
+#include "generation/plan.h"
+#include "training/memory.h"
 #include "training/recipe.h"
 #include "training/trainer.h"
 
 namespace gamut {
 namespace {
 
-// A recipe, from the same code that would train it, run on shapes alone.
-void inspect(const NamedArguments& a) {
-  Recipe recipe = read_recipe(a.name, a.settings);
-  if (recipe.model.vocab == 0) recipe.model.vocab = recipe.data.vocab_size;
+struct Arguments : NamedArguments {
+  int64_t context = 0, rows = 1;
+};
+
+// The process itself: program, libraries, threads, and their scratch memory.
+size_t process_bytes() { return resident_bytes(); }
+
+// Everything from the code that would train or serve the model, run on shapes alone.
+void inspect(const Arguments& a) {
   ThreadPool pool;
-  const StepPlan plan = plan_step(recipe.model, recipe.trainer, pool);
-  const double tokens = static_cast<double>(recipe.trainer.batch_tokens());
-  const Json result = {{"parameters", plan.parameters}, {"active_parameters", plan.active_parameters}, {"active_matrix", plan.active_matrix}, {"training_flops_per_token", plan.cost.matmul_flops / tokens},
-                       {"training_bytes_per_token", plan.cost.bytes / tokens}, {"ram_to_train", plan.arena_bytes}};
+  const size_t process = process_bytes();
+  ModelSpec spec;
+  TrainerOptions trainer;
+  uintmax_t file_bytes = 0;
+  std::string family = "recipe";
+  const std::filesystem::path path = a.name;
+  if (path.extension() == ".toml") {
+    const Recipe recipe = read_recipe(a.name, a.settings);
+    spec = recipe.model;
+    if (spec.vocab == 0) spec.vocab = recipe.data.vocab_size;
+    trainer = recipe.trainer;
+  } else {
+    if (!a.settings.empty()) throw Error({.who = "inspect", .what = "settings change recipes, not models", .where = a.settings[0]});
+    const ModelConfig config = read_model_config(path);
+    spec = config.spec;
+    family = config.family->model_type;
+    trainer.length = std::min(trainer.length, spec.max_positions);
+    if (std::filesystem::is_directory(path))
+      for (const auto& entry : std::filesystem::directory_iterator(path))
+        if (entry.path().extension() == ".safetensors") file_bytes += entry.file_size();
+  }
+  const int64_t context = a.context > 0 ? a.context : std::min<int64_t>(2048, spec.max_positions);
+  const StepPlan training = plan_step(spec, trainer, pool);
+  const ServingPlan serving = plan_serving(spec, a.rows, context, pool);
+  const auto tokens = static_cast<double>(trainer.batch_tokens());
+  // While a model is loaded, the file's pages are in memory beside the weights made from them.
+  const size_t to_serve = process + std::max(serving.arena_bytes, serving.parameter_bytes + static_cast<size_t>(file_bytes));
+  const Json result = {{"family", family}, {"dtype", spec.dtype}, {"layers", spec.layers.size()}, {"width", spec.width}, {"vocab", spec.vocab},
+                       {"parameters", training.parameters}, {"active_parameters", training.active_parameters}, {"active_matrix", training.active_matrix},
+                       {"training", {{"batch_tokens", trainer.batch_tokens()}, {"length", trainer.length}, {"flops_per_token", training.cost.matmul_flops / tokens}, {"bytes_per_token", training.cost.bytes / tokens},
+                                     {"ram", process + training.arena_bytes}, {"ram_tensors", training.arena_bytes}}},
+                       {"serving", {{"rows", a.rows}, {"context", context}, {"prefill_flops_per_token", serving.prefill.matmul_flops}, {"prefill_bytes_per_token", serving.prefill.bytes},
+                                    {"flops_per_token", serving.decode.matmul_flops}, {"bytes_per_token", serving.decode.bytes}, {"state_bytes_per_token", serving.state_bytes_per_token},
+                                    {"state_bytes_fixed", serving.state_bytes_fixed}, {"ram", to_serve}, {"ram_tensors", serving.arena_bytes}}}};
   if (a.json) {
     std::cout << result.dump() << '\n';
     return;
   }
-  std::cout << fmt::format("parameters          {} ({} used by a token, {} in matrices)\ntraining            {}FLOP and {} a token\nmemory to train     {} of tensors\n", human_count(static_cast<double>(plan.parameters)),
-                           human_count(plan.active_parameters), human_count(plan.active_matrix), human_count(plan.cost.matmul_flops / tokens), human_bytes(plan.cost.bytes / tokens),
-                           human_bytes(static_cast<double>(plan.arena_bytes)));
+  const auto flops = [](double n) { return human_count(n) + "FLOP"; };
+  const auto bytes = [](auto n) { return human_bytes(static_cast<double>(n)); };
+  std::cout << fmt::format("{:19} {}, {} layers of width {}, vocabulary {}, {}\n", "model", family, spec.layers.size(), spec.width, spec.vocab, spec.dtype)
+            << fmt::format("{:19} {} ({} used by a token, {} of them in matrices)\n", "parameters", human_count(static_cast<double>(training.parameters)), human_count(training.active_parameters), human_count(training.active_matrix))
+            << fmt::format("{:19} {} and {} a token, in steps of {} tokens\n", "training", flops(training.cost.matmul_flops / tokens), bytes(training.cost.bytes / tokens), trainer.batch_tokens())
+            << fmt::format("{:19} {} ({} of tensors), and the data\n", "memory to train", bytes(process + training.arena_bytes), bytes(training.arena_bytes))
+            << fmt::format("{:19} {} and {} a token of the prompt; {} and {} a new token at {}\n", "serving", flops(serving.prefill.matmul_flops), bytes(serving.prefill.bytes), flops(serving.decode.matmul_flops),
+                           bytes(serving.decode.bytes), context)
+            << fmt::format("{:19} {} a token{}\n", "state", bytes(serving.state_bytes_per_token), serving.state_bytes_fixed >= 1 ? " and " + bytes(serving.state_bytes_fixed) + " at any length" : "")
+            << fmt::format("{:19} {} ({} of tensors) with {} of {} tokens\n", "memory to serve", bytes(to_serve), bytes(serving.arena_bytes), a.rows == 1 ? "one text" : std::to_string(a.rows) + " texts", context);
 }
 
 }  // namespace
 
 void build_inspect(CLI::App& command, int&) {
-  auto a = take_named(command, "recipe", "TOML file");
+  auto a = std::make_shared<Arguments>();
+  take_named(command, *a, "model", "model folder, config.json or TOML recipe");
+  command.add_option("--context", a->context, "tokens of a text when serving; default: 2048, or as many as the model has positions")->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command.add_option("--rows", a->rows, "texts at a time when serving")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
   command.callback([a] { inspect(*a); });
 }
 

@@ -5,7 +5,8 @@
 namespace gamut {
 
 void build_lab(CLI::App& command, int& code) {
-  auto a = take_named(command, "name", "experiment, for example dense-vs-moe");
+  auto a = std::make_shared<NamedArguments>();
+  take_named(command, *a, "name", "experiment, for example dense-vs-moe");
   command.callback([a, &code] { code = lab_command(a->name, a->settings, a->json); });
 }
 

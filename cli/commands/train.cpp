@@ -5,7 +5,8 @@
 namespace gamut {
 
 void build_train(CLI::App& command, int& code) {
-  auto a = take_named(command, "recipe", "TOML file");
+  auto a = std::make_shared<NamedArguments>();
+  take_named(command, *a, "recipe", "TOML file");
   command.callback([a, &code] { code = train_command(a->name, a->settings, a->json); });
 }
 

@@ -21,7 +21,7 @@ class Ffn : public ChannelMixer {
 
 FfnOptions FfnOptions::take(Config& cfg) {
   FfnOptions o{};
-  o.hidden = cfg.take_in<int64_t>("hidden", 0, 1, int64_t{1} << 24);
+  o.hidden = cfg.take_in<int64_t>("hidden", 1, int64_t{1} << 24);
   std::vector<std::string> names;
   for (const auto& [name, value] : kActivations) names.push_back(name);
   const std::string activation = cfg.take_choice("activation", "silu", names);

@@ -62,7 +62,7 @@ RopeScaling RopeScaling::take(Config& cfg) {
   s.kind = cfg.take_choice("kind", s.kind, {"none", "linear", "dynamic", "yarn", "llama3"});
   if (s.kind == "none") return s;
   s.factor = cfg.take_in<double>("factor", s.factor, 1, 1e6);
-  if (s.kind != "linear") s.original_positions = cfg.take_in<int64_t>("original_positions", 0, 1, int64_t{1} << 40);
+  if (s.kind != "linear") s.original_positions = cfg.take_in<int64_t>("original_positions", 1, int64_t{1} << 40);
   if (s.kind == "llama3") {
     s.low_factor = cfg.take_in<double>("low_factor", s.low_factor, 1e-9, 1e9);
     s.high_factor = cfg.take_in<double>("high_factor", s.high_factor, 1e-9, 1e9);

@@ -31,7 +31,9 @@ std::vector<Variant> variants() {
   };
   return {
       {"dense", dense(Json::object())},
-      {"window_query_key_norm", dense({{"mixer", {{"window", 5}, {"qk_norm", true}}}})},
+      {"window_query_key_norm", dense({{"mixer", {{"window", 5}, {"qk_norm", "head"}}}})},
+      {"norm_of_all_heads_yarn", dense({{"mixer", {{"qk_norm", "all"}, {"rope_scaling", {{"kind", "yarn"}, {"factor", 4}, {"original_positions", 8}}}}}})},
+      {"learned_positions", dense({{"positions", "learned"}, {"mixer", {{"rope", false}}}})},
       {"multi_query_no_rotation_post_norm", dense({{"norm_placement", "post"}, {"mixer", {{"kv_heads", 1}, {"rope", false}}}})},
       {"layer_norm_biases", dense({{"norm", "layer"}, {"mixer", {{"bias", true}}}, {"channel", {{"gated", false}, {"activation", "gelu"}, {"bias", true}}}})},
       {"moe", moe(Json::object())},

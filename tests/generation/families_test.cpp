@@ -1,0 +1,172 @@
+// Every family against fixtures that Hugging Face transformers made (tools/make_family_fixtures.py), and against its own writer.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "checkpoints/elements.h"
+#include "generation/decoder.h"
+#include "generation/score.h"
+#include "temp_folder.h"
+
+namespace gamut {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> fixtures() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(GAMUT_SOURCE_DIR "/tests/families/fixtures")) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+fs::path folder_of(const std::string& name) { return fs::path(GAMUT_SOURCE_DIR "/tests/families/fixtures") / name; }
+
+std::vector<double> values(const TensorView& view) {
+  std::vector<double> out(view.bytes.size() / size_of(view.dtype));
+  read_elements(view, 0, static_cast<int64_t>(out.size()), out.data());
+  return out;
+}
+
+// ‖a−b‖ / ‖b‖
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < b.size(); ++i) {
+    error += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return std::sqrt(error / std::max(norm, 1e-30));
+}
+
+class FamilyFixture : public testing::TestWithParam<std::string> {
+ protected:
+  ThreadPool pool{2};
+  Device device = Device::real(pool);
+};
+
+TEST_P(FamilyFixture, LogitsLossAndGradientsAreTheReferences) {
+  const fs::path folder = folder_of(GetParam());
+  LoadedModel loaded = load_model(folder, device, {.dtype = "f32"});
+  const ScoreInput input = read_score_input(read_json(folder / "input.json"), "input.json");
+  const Scores scores = score(loaded.model, device, input, {.loss = "causal", .gradients = true});
+  const SafetensorsReader expected(folder / "expected.safetensors");
+
+  const std::vector<double> logits = values(expected.at("logits"));
+  const int64_t vocab = loaded.model.spec().vocab;
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!input.mask[i / static_cast<size_t>(vocab)]) continue;
+    largest = std::max(largest, std::abs(logits[i]));
+    error = std::max(error, std::abs(scores.logits_BTV.data<float>()[i] - logits[i]));
+  }
+  EXPECT_LE(error / largest, 1e-5);
+  EXPECT_NEAR(*scores.loss, values(expected.at("loss"))[0], 1e-5 * *scores.loss);
+
+  std::set<std::string> compared;
+  for (const StoredTensor& tensor : loaded.tensors) {
+    const TensorView* want = expected.find("grad." + tensor.name);
+    if (!want) continue;  // an expert that no token chose
+    const TensorBytes got = stored_bytes(loaded.model, tensor, DType::f32, true);
+    ASSERT_EQ(got.view.shape, want->shape) << tensor.name;
+    compared.insert(tensor.name);
+    // Keys shift all scores of a softmax alike: the gradient of their bias is zero but for rounding.
+    const std::vector<double> reference = values(*want);
+    double norm = 0;
+    for (const double g : reference) norm += g * g;
+    if (norm < 1e-10) continue;
+    EXPECT_LE(distance(values(got.view), reference), 1e-4) << tensor.name;
+  }
+  int64_t gradients = 0;
+  for (const TensorView& view : expected.tensors()) gradients += view.name.starts_with("grad.");
+  EXPECT_EQ(static_cast<int64_t>(compared.size()), gradients) << "every gradient of the reference has a tensor here";
+  EXPECT_GE(gradients, static_cast<int64_t>(loaded.tensors.size()) - 6);
+}
+
+TEST_P(FamilyFixture, GreedyTokensAreTheReferences) {
+  const fs::path folder = folder_of(GetParam());
+  LoadedModel loaded = load_model(folder, device, {.dtype = "f32"});
+  const Json greedy = read_json(folder / "greedy.json");
+  const auto prompts = greedy["input_ids"].get<std::vector<std::vector<int32_t>>>(), want = greedy["output_ids"].get<std::vector<std::vector<int32_t>>>();
+  GenerateOptions options{.max_new_tokens = static_cast<int64_t>(want[0].size() - prompts[0].size()), .sampling = {.temperature = 0}};
+  for (const int64_t chunk : {1, 4, 512}) {
+    options.chunk = chunk;
+    EXPECT_EQ(generate(loaded.model, device, prompts, options), want) << "prompt in chunks of " << chunk;
+  }
+}
+
+TEST_P(FamilyFixture, SavedAndLoadedIsTheSameModel) {
+  const TempFolder out;
+  LoadedModel loaded = load_model(folder_of(GetParam()), device, {.dtype = "f32"});
+  save_model(loaded.model, nullptr, out / "model");
+  LoadedModel again = load_model(out / "model", device);
+  // GPT-2's attention scaled by layer is written in Gamut's own format.
+  EXPECT_EQ(again.config.family->model_type, GetParam() == "gpt2" ? "gamut" : loaded.config.family->model_type);
+  const auto& before = loaded.model.parameters().all();
+  const auto& after = again.model.parameters().all();
+  ASSERT_EQ(before.size(), after.size());
+  for (size_t i = 0; i < before.size(); ++i) {
+    ASSERT_EQ(before[i].name, after[i].name);
+    ASSERT_EQ(before[i].value.shape(), after[i].value.shape()) << before[i].name;
+    EXPECT_EQ(std::memcmp(before[i].value.raw(), after[i].value.raw(), before[i].value.bytes()), 0) << before[i].name;
+  }
+  const ScoreInput input = read_score_input(read_json(folder_of(GetParam()) / "input.json"), "input.json");
+  const Scores a = score(loaded.model, device, input, {.loss = "causal"}), b = score(again.model, device, input, {.loss = "causal"});
+  EXPECT_EQ(std::memcmp(a.logits_BTV.raw(), b.logits_BTV.raw(), a.logits_BTV.bytes()), 0);
+  EXPECT_EQ(*a.loss, *b.loss);
+}
+
+TEST_P(FamilyFixture, UnknownKeysAndStrangeTensorsAreRefusedByName) {
+  const TempFolder out;
+  const fs::path folder = folder_of(GetParam());
+  Json config = read_json(folder / "config.json");
+  fs::copy(folder / "model.safetensors", out / "model.safetensors");
+  config["hiden_act"] = "silu";
+  write_file(out / "config.json", config.dump());
+  EXPECT_ERROR(load_model(out.path(), device), "'hiden_act' is not a known key");
+  config.erase("hiden_act");
+  config[config.contains("n_layer") ? "n_layer" : "num_hidden_layers"] = 1;
+  config.erase("layer_types");
+  write_file(out / "config.json", config.dump());
+  EXPECT_ERROR(load_model(out.path(), device), "surplus ");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FamilyFixture, testing::ValuesIn(fixtures()), [](const auto& param) {
+  std::string name = param.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+TEST(Families, EachHasAFixture) {
+  std::set<std::string> with;
+  for (const std::string& name : fixtures()) with.insert(read_json(folder_of(name) / "config.json")["model_type"].get<std::string>());
+  with.insert("gamut");
+  for (const Family& family : families()) EXPECT_TRUE(with.contains(family.model_type)) << family.model_type << ": add one with tools/make_family_fixtures.py";
+}
+
+TEST(Families, OlderKeysMeanTheSame) {
+  const TempFolder out;
+  Json config = read_json(folder_of("llama-llama3") / "config.json");
+  const Json rope = config["rope_parameters"];
+  const auto spec_of = [&](const Json& document) {
+    write_file(out / "config.json", document.dump());
+    return read_model_config(out.path()).spec;
+  };
+  const ModelSpec newer = spec_of(config);
+  config.erase("rope_parameters");
+  config["rope_theta"] = rope["rope_theta"];
+  config["rope_scaling"] = rope;
+  config["rope_scaling"].erase("rope_theta");
+  config["torch_dtype"] = config["dtype"];
+  config.erase("dtype");
+  EXPECT_EQ(spec_of(config), newer);
+  config["rope_scaling"]["rope_type"] = "spiral";
+  EXPECT_ERROR(spec_of(config), "'spiral'");
+  config["rope_scaling"] = nullptr;
+  EXPECT_NE(spec_of(config), newer);
+  config["model_type"] = "lama";
+  EXPECT_ERROR(spec_of(config), "did you mean 'llama'?");
+}
+
+}  // namespace
+}  // namespace gamut

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The command line as scripts use it: completion, explain, score, generate, inspect, diff; predicted memory against measured.
+
+usage: commands.py GAMUT FIXTURES
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+GAMUT, FIXTURES = sys.argv[1], pathlib.Path(sys.argv[2])
+passed = failed = 0
+
+
+def expect(condition, what, found=""):
+    global passed, failed
+    if condition:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAILED {what}" + (f": {found}" if found != "" else ""))
+
+
+def gamut(*arguments, code=0):
+    done = subprocess.run([GAMUT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300, env=dict(os.environ, GAMUT_LOG="error"))
+    expect(done.returncode == code, f"gamut {' '.join(map(str, arguments))}: exit code {code}", f"{done.returncode} {done.stderr[-300:]}")
+    return done.stdout
+
+
+def peak_memory(*arguments):
+    """Highest resident bytes of a run, from its own exit record."""
+    pid = os.posix_spawn(GAMUT, [GAMUT, *map(str, arguments)], dict(os.environ, GAMUT_LOG="error"),
+                         file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0), (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(pid, 0)
+    expect(status == 0, f"gamut {' '.join(map(str, arguments))}: ends well", status)
+    return usage.ru_maxrss * 1024
+
+
+def completion(work):
+    script = work / "completion.bash"
+    script.write_text(gamut("completion", "bash"))
+
+    def complete(*words):
+        line = " ".join(f"'{w}'" for w in words)
+        done = subprocess.run(["bash", "-euc", f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _gamut || true; printf '%s\\n' \"${{COMPREPLY[@]}}\""], capture_output=True, text=True, cwd=work)
+        expect(done.returncode == 0, "bash accepts the completion", done.stderr)
+        return done.stdout.split()
+
+    expect({"train", "score", "completion"} <= set(complete("gamut", "")), "commands are completed")
+    expect(complete("gamut", "sc") == ["score"], "one command is completed", complete("gamut", "sc"))
+    expect(set(complete("gamut", "score", "--l")) == {"--logits", "--loss"}, "options are completed", complete("gamut", "score", "--l"))
+    expect(complete("gamut", "tokenizer", "en") == ["encode"], "commands of commands are completed", complete("gamut", "tokenizer", "en"))
+    expect("--threads" in complete("gamut", "doctor", "--t"), "options of every command are completed")
+    (work / "recipe.toml").touch()
+    expect(complete("gamut", "train", "rec") == ["recipe.toml"], "files are completed")
+    for shell in ("zsh", "fish"):
+        text = gamut("completion", shell)
+        expect("score" in text and "logits" in text, f"completion for {shell}")
+        if shutil.which(shell):
+            expect(subprocess.run([shell, "-n"], input=text, text=True, capture_output=True).returncode == 0, f"{shell} accepts the completion")
+
+
+def explain():
+    names = [line.split()[0] for line in gamut("explain").splitlines()]
+    for name in ("attention", "moe", "topk", "causal", "dense-vs-moe", "mixtral", "bits_per_byte", "optimizer.lr"):
+        expect(name in names, f"{name} is explained")
+    for name in names:
+        expect(len(gamut("explain", name).splitlines()[-1]) > 20, f"{name} has a meaning")
+    expect(json.loads(gamut("explain", "moe", "--json"))["kind"] == "channel mixer", "as JSON")
+
+
+def score_and_generate(work):
+    model, out, grads = FIXTURES / "mixtral", work / "out.safetensors", work / "grads.safetensors"
+    result = json.loads(gamut("score", model, "--tokens", model / "input.json", "--logits", out, "--loss", "causal", "--grads", grads, "--hidden-states", "--router-logits", "--json"))
+    header = read_header(out)
+    expect(set(header) == {"logits", "loss", "hidden_states.0", "hidden_states.1", "hidden_states.2", "router_logits.0", "router_logits.1"}, "score writes what is asked for", sorted(header))
+    expect(header["logits"]["shape"] == [2, 16, 40] and header["hidden_states.1"]["shape"] == [2, 16, 16] and header["loss"]["shape"] == [], "with these shapes")
+    expect(set(read_header(grads)) == set(read_header(model / "model.safetensors")), "a gradient for every tensor of the checkpoint")
+    bits = [(f"{out}-{n}", json.loads(gamut("score", model, "--tokens", model / "input.json", "--logits", f"{out}-{n}", "--threads", n, "--json"))) for n in (1, 2)]
+    expect(pathlib.Path(bits[0][0]).read_bytes() == pathlib.Path(bits[1][0]).read_bytes(), "the same bits on one thread and on two")
+    greedy = json.loads((model / "greedy.json").read_text())
+    prompt = work / "prompt.json"
+    prompt.write_text(json.dumps({"input_ids": greedy["input_ids"]}))
+    count = str(len(greedy["output_ids"][0]) - len(greedy["input_ids"][0]))
+    expect(json.loads(gamut("generate", model, "--tokens", prompt, "--greedy", "--ignore-eos", "--max-new-tokens", count, "--json"))["output_ids"] == greedy["output_ids"], "greedy tokens")
+    drawn = [gamut("generate", model, "--tokens", prompt, "--seed", seed, "--max-new-tokens", "8", "--ignore-eos") for seed in (1, 1, 2)]
+    expect(drawn[0] == drawn[1] != drawn[2], "the seed decides")
+
+
+def read_header(path):
+    data = pathlib.Path(path).read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    return {k: v for k, v in json.loads(data[8:8 + size]).items() if k != "__metadata__"}
+
+
+RECIPE = """
+run.dir = "{run}"
+data = {{ path = "{texts}", vocab_size = 400, cache = "{cache}" }}
+train = {{ length = 64, batch_tokens = 512, tokens = 1024 }}
+validation = {{ points = 0, bytes = 100 }}
+checkpoint = {{ seconds = 1e9, keep = 1 }}
+[model]
+width = 512
+layers = 6
+max_positions = 512
+mixer = {{ kind = "attention", heads = 8, kv_heads = 4 }}
+channel = {{ kind = "{kind}", hidden = {hidden} }}
+"""
+
+
+def memory_and_diff(work):
+    """Predicted against measured, and runs that repeat or differ."""
+    texts = work / "texts"
+    texts.mkdir()
+    for i in range(6):
+        (texts / f"{i}.txt").write_text("\n".join(f"Line {j} of text {i} says {j * j % 97} and {'abcdefgh'[j % 8] * 3}." for j in range(300)))
+
+    def close(what, predicted, measured):
+        expect(abs(predicted - measured) <= 0.1 * measured, f"{what}: within 10 % of measured", f"predicted {predicted / 2**20:.1f} MiB, measured {measured / 2**20:.1f} MiB")
+
+    for kind, hidden in (("ffn", 2048), ("moe", 512)):
+        recipe, run = work / f"{kind}.toml", work / f"run-{kind}"
+        recipe.write_text(RECIPE.format(run=run, texts=texts, cache=work / "cache", kind=kind, hidden=hidden))
+        plan = json.loads(gamut("inspect", recipe, "--json"))
+        close(f"training {kind}", plan["training"]["ram"], peak_memory("train", recipe))
+        model = run / "model"
+        served = json.loads(gamut("inspect", model, "--context", "400", "--rows", "2", "--json"))
+        expect(served["parameters"] == plan["parameters"] and served["active_parameters"] == plan["active_parameters"], "the model has the recipe's parameters")
+        prompt = work / "long.json"
+        prompt.write_text(json.dumps({"input_ids": [[5 + i % 90 for i in range(399)]] * 2}))
+        close(f"serving {kind}", served["serving"]["ram"], peak_memory("generate", model, "--tokens", prompt, "--max-new-tokens", "2", "--ignore-eos", "--greedy"))
+
+    first = work / "run-ffn"
+    again = work / "again"
+    gamut("train", work / "ffn.toml", f"run.dir={again}")
+    expect("0 of" in gamut("diff", first / "model", again / "model"), "the same recipe gives the same model")
+    expect("compared" in gamut("diff", first, again), "and the same metrics")
+    other = work / "other"
+    gamut("train", work / "ffn.toml", f"run.dir={other}", "run.seed=2")
+    found = json.loads(gamut("diff", first / "model", other / "model", "--json", code=1))
+    expect(found["first"]["tensor"] == "model.embed_tokens.weight" and found["largest"]["difference"] > 0 and not found["equal"], "another seed differs from the first tensor on", found)
+    metrics = json.loads(gamut("diff", first, other, "--json", code=1))
+    expect(metrics["first"]["step"] == 1, "and from the first step on", metrics["first"])
+    expect(json.loads(gamut("diff", first / "model", other / "model", "--tolerance", "1e9", "--json"))["equal"], "a tolerance covers differences")
+    checkpoint = next((first / "checkpoints").glob("step-*"))
+    expect(json.loads(gamut("diff", checkpoint, next((again / "checkpoints").glob("step-*")), "--json"))["equal"], "checkpoints compare")
+
+
+with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
+    work = pathlib.Path(name)
+    completion(work)
+    explain()
+    score_and_generate(work)
+    memory_and_diff(work)
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed > 0)

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Make tests/families/fixtures: tiny random models of published families and what Hugging Face transformers says about them.
+
+usage: make_family_fixtures.py [NAME …]      (all without names; needs torch, transformers 5, safetensors)
+
+A fixture is a folder: config.json and model.safetensors as transformers writes them, input.json as `gamut score --tokens` reads it,
+expected.safetensors with logits, loss and grad.<weight> of every trained weight, greedy.json with a prompt and its greedy
+continuation. Stored in float32, computed with float64 weights (transformers still rounds norms to float32).
+For developers; neither build nor tests need it.
+"""
+import json
+import pathlib
+import sys
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "tests" / "families" / "fixtures"
+SHAPE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)
+LAYERS = dict(SHAPE, num_hidden_layers=3)
+EXPERTS = dict(SHAPE, num_experts_per_tok=2, intermediate_size=6, output_router_logits=True, router_aux_loss_coef=0.05)
+
+
+def rope(kind, **more):
+    return dict(rope_parameters=dict(rope_type=kind, rope_theta=500.0, factor=4.0, **more))
+
+
+CASES = {
+    "llama": ("Llama", dict(SHAPE, attention_bias=True, mlp_bias=True)),
+    "llama-llama3": ("Llama", dict(SHAPE, tie_word_embeddings=True, **rope("llama3", low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=8))),
+    "llama-yarn": ("Llama", dict(SHAPE, tie_word_embeddings=True, **rope("yarn", original_max_position_embeddings=8))),
+    "llama-linear": ("Llama", dict(SHAPE, tie_word_embeddings=True, **rope("linear"))),
+    "llama-dynamic": ("Llama", dict(SHAPE, tie_word_embeddings=True, **rope("dynamic"), max_position_embeddings=12)),
+    "mistral": ("Mistral", dict(SHAPE, sliding_window=5, head_dim=6)),
+    "qwen2": ("Qwen2", dict(LAYERS, use_sliding_window=True, sliding_window=5, max_window_layers=1, tie_word_embeddings=True)),
+    "qwen3": ("Qwen3", dict(SHAPE, head_dim=10)),
+    "mixtral": ("Mixtral", dict(EXPERTS, num_local_experts=4)),
+    "olmoe": ("Olmoe", dict(EXPERTS, num_experts=5)),
+    "qwen3_moe": ("Qwen3Moe", dict(EXPERTS, num_hidden_layers=3, head_dim=6, intermediate_size=12, moe_intermediate_size=6, num_experts=4, norm_topk_prob=True, mlp_only_layers=[1])),
+    "gpt2": ("GPT2", dict(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=32, n_inner=24, bos_token_id=1, eos_token_id=2, scale_attn_by_inverse_layer_idx=True)),
+}
+
+
+def build(name):
+    kind, settings = CASES[name]
+    config = getattr(transformers, kind + "Config")(**settings)
+    architecture = "GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM"
+    config._experts_implementation = "eager"  # the grouped one knows no float64
+    seed = sum(name.encode())
+    torch.manual_seed(seed)
+    model = getattr(transformers, architecture)(config)
+    with torch.no_grad():  # spread: a gain that is 1, a bias that is 0 or a router that cannot decide would hide mistakes
+        for key, weight in model.named_parameters():
+            scale = 0.3 if weight.ndim == 1 else 1.5 / weight.shape[-1] ** 0.5
+            noise = torch.randn(weight.shape) * scale
+            weight.copy_(1 + noise if weight.ndim == 1 and "norm" in key.lower() or key.endswith(("ln_1.weight", "ln_2.weight", "ln_f.weight")) else noise)
+    folder = FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+    ids = torch.randint(3, config.vocab_size, (2, 16))
+    mask = torch.ones_like(ids)
+    mask[1, 13:] = 0
+    labels = ids.masked_fill(mask == 0, -100)
+    (folder / "input.json").write_text(json.dumps({"input_ids": ids.tolist(), "attention_mask": mask.tolist(), "labels": labels.tolist()}) + "\n")
+    model.double().eval()  # without dropout
+    out = model(input_ids=ids, attention_mask=mask, labels=labels)
+    out.loss.backward()
+    expected = {"logits": out.logits, "loss": out.loss.reshape(())}
+    gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
+    expected |= {"grad." + key: value for key, value in split_experts(gradients, folder).items()}
+    save_file({key: value.detach().float().contiguous().clone() for key, value in expected.items()}, folder / "expected.safetensors")
+
+    model.eval()
+    prompt = ids[:1, :6]
+    with torch.no_grad():
+        row = prompt
+        for _ in range(16 if name != "llama-dynamic" else 4):  # transformers keeps keys of earlier lengths there; so do we
+            row = torch.cat([row, model(input_ids=row, use_cache=False).logits[:, -1:].argmax(-1)], 1)
+    (folder / "greedy.json").write_text(json.dumps({"input_ids": prompt.tolist(), "output_ids": row.tolist()}) + "\n")
+    print(f"{name:16} loss {out.loss.item():.4f}  {sum(f.stat().st_size for f in folder.iterdir()) / 1024:.0f} KiB")
+
+
+def split_experts(gradients, folder):
+    """Gradients under the names of the saved file, which holds one tensor for each expert's projection."""
+    from safetensors import safe_open
+    names = set(safe_open(folder / "model.safetensors", "pt").keys())
+    out = {}
+    for key, value in gradients.items():
+        plain = key if key in names else key.replace(".mlp.gate.", ".block_sparse_moe.gate.")
+        if plain in names:
+            out[plain] = value
+            continue
+        block, kind = key.rsplit(".experts.", 1)
+        for expert, slab in enumerate(value):
+            parts = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}[kind]
+            for part, piece in zip(parts, slab.chunk(len(parts), 0)):
+                mixtral = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}[part]
+                found = [n for n in (f"{block}.experts.{expert}.{part}.weight", f"{block.removesuffix('mlp')}block_sparse_moe.experts.{expert}.{mixtral}.weight") if n in names]
+                out[found[0]] = piece
+    return out
+
+
+for case in sys.argv[1:] or CASES:
+    build(case)
