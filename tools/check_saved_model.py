@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Open folders that Gamut saved with Hugging Face transformers and compare logits: what Gamut writes, others read.
+
+usage: check_saved_model.py GAMUT FOLDER …       (needs torch, transformers 5, safetensors; for developers)
+
+Prints the largest difference of logits in float32, relative to the largest logit, and exits 1 if one exceeds 1e-4.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import torch
+import transformers
+from safetensors.torch import load_file
+
+failed = False
+for folder in sys.argv[2:]:
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    strange = {key: sorted(value) for key, value in info.items() if value}
+    ids = torch.randint(0, model.config.vocab_size, (2, 48), generator=torch.Generator().manual_seed(1))
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        (work / "tokens.json").write_text(json.dumps({"input_ids": ids.tolist()}))
+        subprocess.run([sys.argv[1], "score", folder, "--tokens", work / "tokens.json", "--logits", work / "out.safetensors", "--dtype", "f32"], check=True, stdout=subprocess.DEVNULL)
+        ours = load_file(work / "out.safetensors")["logits"]
+    with torch.no_grad():
+        theirs = model(input_ids=ids).logits
+    error = ((ours - theirs).abs().max() / theirs.abs().max()).item()
+    failed |= error > 1e-4 or bool(strange)
+    print(f"{folder}: {model.config.model_type}, logits within {error:.1e}" + (f", transformers says {strange}" if strange else ""))
+sys.exit(failed)
