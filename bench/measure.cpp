@@ -17,15 +17,16 @@ Timing timing_of(std::vector<double> seconds) {
   return {.median = at(0.5), .best = seconds.front(), .worst = seconds.back(), .quarter = at(0.25), .three_quarters = at(0.75), .runs = static_cast<int>(seconds.size())};
 }
 
+double measure_once(const std::function<void()>& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 Timing measure(double seconds, int least, const std::function<void()>& run) {
-  using Clock = std::chrono::steady_clock;
   run();
   std::vector<double> took;
-  for (double total = 0; static_cast<int>(took.size()) < least || total < seconds; total += took.back()) {
-    const auto start = Clock::now();
-    run();
-    took.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-  }
+  for (double total = 0; static_cast<int>(took.size()) < least || total < seconds; total += took.back()) took.push_back(measure_once(run));
   return timing_of(std::move(took));
 }
 

@@ -22,6 +22,8 @@ Timing timing_of(std::vector<double> seconds);
 // Runs once to warm up, then at least `least` times and for at least `seconds`.
 Timing measure(double seconds, int least, const std::function<void()>& run);
 
+double measure_once(const std::function<void()>& run);  // seconds
+
 // Processor time of this process so far, all threads together.
 double cpu_seconds();
 

@@ -31,7 +31,7 @@ const std::vector<Command>& commands() {
        {"gamut data", "gamut data prepare my-data data.recipe=tiny data.vocab_size=4096", "gamut data stats my-texts --json"},
        build_data},
       {"bench", "Kernels, training and generation against the limits of this machine.",
-       {"gamut bench train runs/a/model tokens=8192 seq=256", "gamut bench train config.json tokens=8192 seq=256 --threads 1 --json"},
+       {"gamut bench peak", "gamut bench attention --threads 1", "gamut bench train config.json tokens=8192 seq=256 --json"},
        build_bench},
       {"diff", "Where two models, checkpoints or runs first disagree, and by how much at most. Exit code 1 when they differ.",
        {"gamut diff runs/a runs/b", "gamut diff runs/a/model runs/b/model --tolerance 1e-6 --json"},

@@ -19,16 +19,16 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 double measure_peak_flops(ThreadPool& pool, DType dtype) {
   const TileKernel* tier = tile_kernel(dtype);
   const TileKernel& kernel = tier ? *tier : dtype == DType::f64 ? portable::gemm_f64 : portable::gemm_f32;
-  // Rounds for about 5 ms on one thread; then ten times on all.
+  // Rounds for about 1 ms on one thread, shorter than what a busy system lets run in one piece; then often on all.
   int64_t rounds = 1000;
-  for (double took = 0; took < 2e-3; rounds *= 2) {
+  for (double took = 0; took < 0.5e-3; rounds *= 2) {
     const auto start = Clock::now();
     kernel.spin(rounds);
     took = seconds_since(start);
   }
   double best = 0;
   std::vector<int64_t> flops(static_cast<size_t>(pool.threads()));
-  for (int run = 0; run < 10; ++run) {
+  for (int run = 0; run < 50; ++run) {
     const auto start = Clock::now();
     pool.parallel_for(pool.threads(), [&](int64_t task, int) { flops[static_cast<size_t>(task)] = kernel.spin(rounds); });
     const double took = seconds_since(start);
