@@ -6,7 +6,6 @@
 #include "modules/channels/routers/router.h"
 
 namespace gamut {
-namespace {
 
 Component take_experts(Config& cfg, const ExpertDialect& dialect) {
   const auto experts = cfg.take_in<int64_t>("num_experts", cfg.take_in<int64_t>("num_local_experts", dialect.experts, 1, 1 << 16), 1, 1 << 16);
@@ -21,6 +20,10 @@ Component take_experts(Config& cfg, const ExpertDialect& dialect) {
     router["balance_loss"] = coefficient * static_cast<double>(k);
   }
   moe.options["router"] = router;
+  if (dialect.shared_hidden_key) {
+    moe.options["shared_hidden"] = cfg.take_in<int64_t>(dialect.shared_hidden_key, 0, 0, int64_t{1} << 24);
+    moe.options["shared_gate"] = true;
+  }
   return moe;
 }
 
@@ -30,7 +33,7 @@ std::string write_experts(const Component& channel, const ExpertDialect& dialect
   const auto moe = options_of<MoeOptions>(channel);
   const std::string activation = activation_key(channel.options.value("activation", "silu"));
   if (!moe.expert.gated || activation.empty()) return "experts that are not gated";
-  if (moe.shared_hidden > 0) return "a shared expert";
+  if ((moe.shared_hidden > 0) != (dialect.shared_hidden_key != nullptr) || moe.shared_gate != (dialect.shared_hidden_key != nullptr)) return moe.shared_hidden > 0 ? "a shared expert" : "no shared expert";
   if (moe.capacity_factor > 0) return "a capacity that drops tokens";
   if (moe.router != "topk" && moe.router != "random") return "the router " + moe.router;
   const auto router = options_of<TopKOptions>({moe.router, moe.router_options});
@@ -41,6 +44,7 @@ std::string write_experts(const Component& channel, const ExpertDialect& dialect
   config[dialect.hidden_key] = moe.expert.hidden;
   config["hidden_act"] = activation;
   if (dialect.normalise_key) config["norm_topk_prob"] = router.normalise;
+  if (dialect.shared_hidden_key) config[dialect.shared_hidden_key] = moe.shared_hidden;
   config["output_router_logits"] = router.balance == "pooled";
   config["router_aux_loss_coef"] = router.balance_loss / static_cast<double>(moe.top_k);
   return "";
@@ -48,11 +52,18 @@ std::string write_experts(const Component& channel, const ExpertDialect& dialect
 
 void name_experts(NameMap& map, const Model& model, size_t layer, const ExpertDialect& dialect, const TensorNames& present) {
   const std::string prefix = "model.layers." + std::to_string(layer) + ".", ours = "layers." + std::to_string(layer) + ".channel.";
-  const std::string theirs = prefix + (present.contains(prefix + "mlp.gate.weight") ? "mlp" : dialect.module) + ".";
+  const std::string theirs = prefix + (present.contains(prefix + "mlp." + dialect.router + ".weight") ? "mlp" : dialect.module) + ".";
   const auto moe = options_of<MoeOptions>(model.spec().layers[layer].channel);
   // Published families know no scale of gates: it goes into the last projection.
   const double scale = options_of<TopKOptions>({moe.router, moe.router_options}).scale;
-  map.whole(theirs + "gate.weight", ours + "router");
+  map.whole(theirs + dialect.router + ".weight", ours + "router");
+  if (dialect.shared_hidden_key) {
+    for (const auto& [their, our] : {std::pair("gate_proj", "shared_gate"), std::pair("up_proj", "shared_up"), std::pair("down_proj", "shared_down")}) {
+      const Shape& s = map.shape(ours + our);  // [1, rows, columns]
+      map.reshaped(theirs + "shared_expert." + their + ".weight", ours + our, {s[1], s[2]});
+    }
+    map.whole(theirs + "shared_expert_gate.weight", ours + "shared_router");
+  }
   const Shape& gate = map.shape(ours + "gate");  // [E, I, D]
   const int64_t experts = gate[0], hidden = gate[1], width = gate[2], each = hidden * width;
   if (present.contains(theirs + "experts.gate_up_proj")) {
@@ -70,8 +81,6 @@ void name_experts(NameMap& map, const Model& model, size_t layer, const ExpertDi
     map.add({expert + dialect.down + ".weight", {width, hidden}, {{ours + "down", e * each, each}}, scale});
   }
 }
-
-}  // namespace
 
 ModelSpec read_sparse(Config& cfg, const Dialect& dialect, const ExpertDialect& experts) {
   ModelSpec spec = read_skeleton(cfg, dialect);
@@ -114,9 +123,9 @@ Family::Written write_sparse(const ModelSpec& spec, const Dialect& dialect, cons
   return written;
 }
 
-std::vector<StoredTensor> sparse_tensors(const Model& model, const TensorNames& present, const ExpertDialect& experts) {
+std::vector<StoredTensor> sparse_tensors(const Model& model, const TensorNames& present, const ExpertDialect& experts, const Dialect& dialect) {
   NameMap map(model);
-  map.skeleton(model.spec());
+  map.skeleton(model.spec(), dialect);
   for (size_t i = 0; i < model.spec().layers.size(); ++i) {
     if (model.spec().layers[i].channel.kind == "ffn") name_gated_ffn(map, i);
     else name_experts(map, model, i, experts, present);

@@ -23,7 +23,8 @@ struct ParameterRange {
   int64_t offset = 0, count = 0;
 };
 
-// A tensor of a checkpoint: ranges of parameters one after another, each element multiplied by `factor` when written. `transposed`: the file's matrix
+// A tensor of a checkpoint: ranges of parameters one after another, each element multiplied by `factor` when written. `offset` is subtracted when written and
+// added when read (gains stored around zero). `transposed`: the file's matrix
 // [shape[0], shape[1]] is the transpose of what the ranges make.
 struct StoredTensor {
   std::string name;
@@ -31,6 +32,7 @@ struct StoredTensor {
   std::vector<ParameterRange> parts;
   double factor = 1;
   bool transposed = false;
+  double offset = 0;
 };
 
 using TensorNames = std::set<std::string, std::less<>>;

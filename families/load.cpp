@@ -92,6 +92,10 @@ void read_tensors(Model& model, const Family& family, const std::vector<StoredTe
       const Tensor& value = values.at(part.parameter);
       if (type == DType::f64) read_elements(view, at, part.count, value.data<double>() + part.offset);
       else read_elements(view, at, part.count, value.data<float>() + part.offset);
+      if (tensor.offset != 0)
+        with_float_type(type, [&]<class P>() {
+          for (int64_t k = part.offset; k < part.offset + part.count; ++k) value.data<P>()[k] = P(static_cast<accumulator<P>>(value.data<P>()[k]) + static_cast<accumulator<P>>(tensor.offset));
+        });
       at += part.count;
     }
   });

@@ -6,12 +6,12 @@
 namespace gamut {
 namespace {
 
-template <class P> void append(std::vector<std::byte>& out, DType type, const P* values, int64_t count, double factor) {
+template <class P> void append(std::vector<std::byte>& out, DType type, const P* values, int64_t count, double factor, double offset) {
   const auto put = [&]<class S>(S) {
     const size_t at = out.size();
     out.resize(at + static_cast<size_t>(count) * sizeof(S));
     for (int64_t i = 0; i < count; ++i) {
-      const P value = values ? static_cast<P>(values[i] * static_cast<P>(factor)) : P(0);
+      const P value = (values ? values[i] * static_cast<P>(factor) : P(0)) - static_cast<P>(offset);
       S s;
       if constexpr (std::is_same_v<S, bf16>) s = bf16(static_cast<float>(value));
       else s = static_cast<S>(value);
@@ -28,18 +28,18 @@ template <class P> void append(std::vector<std::byte>& out, DType type, const P*
 TensorBytes stored_bytes(const Model& model, const StoredTensor& tensor, DType dtype, bool gradients) {
   TensorBytes out{{tensor.name, dtype, tensor.shape, {}}, {}};
   // Stored s = factor·p, so ∂/∂s = ∂/∂p ÷ factor.
-  const double factor = gradients ? 1 / tensor.factor : tensor.factor;
+  const double factor = gradients ? 1 / tensor.factor : tensor.factor, offset = gradients ? 0 : tensor.offset;
   for (const ParameterRange& part : tensor.parts) {
     const Parameter* found = nullptr;
     for (const Parameter& p : model.parameters().all())
       if (p.name == part.parameter) found = &p;
     const Tensor value = !gradients ? found->value : found->value.needs_grad() ? found->value.grad()->value : Tensor();
-    if (value && tensor.parts.size() == 1 && factor == 1 && !tensor.transposed && value.dtype() == dtype) {
+    if (value && tensor.parts.size() == 1 && factor == 1 && offset == 0 && !tensor.transposed && value.dtype() == dtype) {
       out.view.bytes = {value.raw() + static_cast<size_t>(part.offset) * size_of(dtype), static_cast<size_t>(part.count) * size_of(dtype)};
       return out;
     }
-    if (model.parameters().dtype() == DType::f64) append(out.owned, dtype, value ? value.data<double>() + part.offset : nullptr, part.count, factor);
-    else append(out.owned, dtype, value ? value.data<float>() + part.offset : nullptr, part.count, factor);
+    if (model.parameters().dtype() == DType::f64) append(out.owned, dtype, value ? value.data<double>() + part.offset : nullptr, part.count, factor, offset);
+    else append(out.owned, dtype, value ? value.data<float>() + part.offset : nullptr, part.count, factor, offset);
   }
   if (tensor.transposed) out.owned = transposed(out.owned, tensor.shape[1], tensor.shape[0], size_of(dtype));
   out.view.bytes = out.owned;

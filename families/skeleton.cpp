@@ -74,16 +74,20 @@ Json scaling_keys(const RopeScaling& s) {
 }
 
 // Both styles: rope_parameters (transformers 5), or rope_theta with rope_scaling.
-void take_rope(Config& cfg, const ModelSpec& spec, double theta, Component& attention) {
+void take_rope(Config& cfg, const ModelSpec& spec, const Dialect& dialect, int64_t head_dim, Component& attention) {
+  double theta = dialect.rope_theta, share = dialect.rotary;
+  if (dialect.rotary != 1) share = cfg.take_in<double>("partial_rotary_factor", share, 0, 1);
   theta = cfg.take_in<double>("rope_theta", theta, 1e-9, 1e30);
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     Config rope = cfg.sub(key);
     theta = rope.take_in<double>("rope_theta", theta, 1e-9, 1e30);
-    if (rope.take<double>("partial_rotary_factor", 1.0) != 1.0) rope.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
+    share = rope.take_in<double>("partial_rotary_factor", share, 0, 1);
+    if (share != 1 && dialect.rotary == 1) rope.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
     if (const Json scaling = take_scaling(rope, spec.max_positions); !scaling.is_null()) attention.options["rope_scaling"] = scaling;
     rope.finish();
   }
   attention.options["rope_theta"] = theta;
+  if (share != 1) attention.options["rotary"] = static_cast<int64_t>(share * static_cast<double>(head_dim));
 }
 
 // The window of every layer, 0 for none.
@@ -142,7 +146,8 @@ ModelSpec read_skeleton(Config& cfg, const Dialect& dialect) {
     head_dim = spec.width / heads;
   }
   Component attention{"attention", {{"heads", heads}, {"kv_heads", kv_heads}, {"head_dim", head_dim}}};
-  take_rope(cfg, spec, dialect.rope_theta, attention);
+  take_rope(cfg, spec, dialect, head_dim, attention);
+  if (dialect.gate) attention.options["gate"] = true;
   if (dialect.qk_norm != QkNorm::none) attention.options["qk_norm"] = dialect.qk_norm == QkNorm::head ? "head" : "all";
   if (dialect.bias == Dialect::Bias::qkv) {
     attention.options["bias"] = true;
@@ -180,7 +185,9 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
   }
   const AttentionOptions a = attention_options(spec, 0);
   const RopeScaling& scaling = a.rotation.scaling;
-  if (!a.rope || a.rotation.rotary != a.head_dim || a.interleaved) return cannot("positions other than rotation of whole heads in halves");
+  if (spec.embedding_norm) return cannot("a norm after the embedding");
+  if (a.gate != dialect.gate) return cannot(dialect.gate ? "attention without a gate" : "gated attention");
+  if (!a.rope || (dialect.rotary == 1 && a.rotation.rotary != a.head_dim) || a.interleaved) return cannot("positions other than rotation of whole heads in halves");
   if (scaling.kind == "dynamic" && scaling.original_positions != spec.max_positions) return cannot("dynamic rotary scaling from another length than max_positions");
   if (a.qk_norm != dialect.qk_norm) return cannot(dialect.qk_norm == QkNorm::none ? "normalised queries and keys" : "other normalisation of queries and keys");
   if (a.qk_norm != QkNorm::none && a.norm_eps != spec.norm_eps) return cannot("an epsilon of its own for queries and keys");
@@ -199,6 +206,7 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
                  {"max_position_embeddings", spec.max_positions}, {"rms_norm_eps", spec.norm_eps}, {"rope_theta", a.rotation.theta}, {"rope_scaling", scaling_keys(scaling)},
                  {"initializer_range", spec.init_std}, {"tie_word_embeddings", spec.tied}, {"use_cache", true}, {"torch_dtype", dtype_key(spec.dtype)}};
   if (dialect.bias == Dialect::Bias::key) config["attention_bias"] = a.bias;
+  if (dialect.rotary != 1) config["partial_rotary_factor"] = static_cast<double>(a.rotation.rotary) / static_cast<double>(a.head_dim);
   if (dialect.windows != Dialect::Windows::none) config["sliding_window"] = window > 0 ? Json(window) : Json();
   if (dialect.windows == Dialect::Windows::switched || dialect.windows == Dialect::Windows::by_layer) config["use_sliding_window"] = window > 0;
   if (dialect.windows == Dialect::Windows::by_layer) {
@@ -212,25 +220,59 @@ NameMap::NameMap(const Model& model) {
   for (const Parameter& p : model.parameters().all()) shapes_.emplace(p.name, p.value.shape());
 }
 
-void NameMap::whole(const std::string& name, const std::string& parameter, double factor) {
+void NameMap::whole(const std::string& name, const std::string& parameter, double factor, double offset) {
   const Shape& s = shapes_.at(parameter);
-  tensors_.push_back({name, {s.dims().begin(), s.dims().end()}, {{parameter, 0, s.elements()}}, factor});
+  tensors_.push_back({name, {s.dims().begin(), s.dims().end()}, {{parameter, 0, s.elements()}}, factor, false, offset});
 }
 
-void NameMap::skeleton(const ModelSpec& spec) {
+void NameMap::reshaped(const std::string& name, const std::string& parameter, std::vector<int64_t> shape) {
+  tensors_.push_back({name, std::move(shape), {{parameter, 0, shapes_.at(parameter).elements()}}});
+}
+
+void NameMap::stacked(const std::string& name, const std::vector<std::string>& parameters, std::vector<int64_t> shape) {
+  StoredTensor tensor{name, {}, {}};
+  int64_t rows = 0;
+  for (const std::string& parameter : parameters) {
+    rows += shapes_.at(parameter)[0];
+    tensor.parts.push_back({parameter, 0, shapes_.at(parameter).elements()});
+  }
+  const Shape& first = shapes_.at(parameters[0]);
+  if (shape.empty()) shape = first.rank() == 1 ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, first[1]};
+  tensor.shape = std::move(shape);
+  tensors_.push_back(std::move(tensor));
+}
+
+void NameMap::skeleton(const ModelSpec& spec, const Dialect& dialect) {
   whole("model.embed_tokens.weight", "embedding");
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const std::string theirs = "model.layers." + std::to_string(i) + ".", ours = "layers." + std::to_string(i) + ".";
-    whole(theirs + "input_layernorm.weight", ours + "mixer_norm");
-    for (const auto& [their, our] : {std::pair("q", "query"), std::pair("k", "key"), std::pair("v", "value"), std::pair("o", "output")}) {
-      whole(theirs + "self_attn." + their + "_proj.weight", ours + "mixer." + our);
-      optional(theirs + "self_attn." + their + "_proj.bias", ours + "mixer." + our + "_bias");
-      optional(theirs + "self_attn." + their + "_norm.weight", ours + "mixer." + our + "_norm");
-    }
-    whole(theirs + "post_attention_layernorm.weight", ours + "channel_norm");
+    whole(theirs + "input_layernorm.weight", ours + "mixer_norm", 1, dialect.centre);
+    whole(theirs + "post_attention_layernorm.weight", ours + "channel_norm", 1, dialect.centre);
+    if (spec.layers[i].mixer.kind == "attention") attention(spec, i, dialect);
   }
-  whole("model.norm.weight", "final_norm");
+  whole("model.norm.weight", "final_norm", 1, dialect.centre);
   if (!spec.tied) whole("lm_head.weight", "head");
+}
+
+void NameMap::attention(const ModelSpec& spec, size_t layer, const Dialect& dialect) {
+  const std::string theirs = "model.layers." + std::to_string(layer) + ".self_attn.", ours = "layers." + std::to_string(layer) + ".mixer.";
+  for (const auto& [their, our] : {std::pair("q", "query"), std::pair("k", "key"), std::pair("v", "value"), std::pair("o", "output")}) {
+    if (has(ours + our + "_norm")) whole(theirs + their + "_norm.weight", ours + our + "_norm", 1, dialect.centre);
+    if (dialect.gate && our == std::string("query")) continue;
+    whole(theirs + their + "_proj.weight", ours + our);
+    optional(theirs + their + "_proj.bias", ours + our + "_bias");
+  }
+  if (!dialect.gate) return;
+  const AttentionOptions a = attention_options(spec, layer);
+  for (const bool bias : {false, true}) {
+    const std::string query = ours + (bias ? "query_bias" : "query"), gate = ours + (bias ? "gate_bias" : "gate");
+    if (!has(query)) continue;
+    const int64_t width = bias ? 1 : shape(query)[1], head = a.head_dim * width;
+    StoredTensor both{theirs + (bias ? "q_proj.bias" : "q_proj.weight"), bias ? std::vector<int64_t>{2 * a.heads * a.head_dim} : std::vector<int64_t>{2 * a.heads * a.head_dim, width}, {}};
+    for (int64_t h = 0; h < a.heads; ++h)
+      for (const std::string& name : {query, gate}) both.parts.push_back({name, h * head, head});
+    add(std::move(both));
+  }
 }
 
 bool skeleton_ignores(const ModelSpec& spec, const std::string& tensor) {

@@ -21,6 +21,9 @@ struct Dialect {
   enum class Windows { none, all, switched, by_layer } windows = Windows::none;
   int64_t window = 0;
   bool whole_heads = false;  // the width must be a multiple of the heads
+  double rotary = 1;         // share of each head that rotates (partial_rotary_factor); 1: the key is not known
+  bool gate = false;         // attention's result is gated; the gate's rows follow each head's query rows
+  double centre = 0;         // gains are stored less this
 };
 
 // Takes every key of the skeleton and ignores those without influence. The layers' channel mixers are left empty.
@@ -50,14 +53,20 @@ class NameMap {
   bool has(const std::string& parameter) const { return shapes_.contains(parameter); }
   const Shape& shape(const std::string& parameter) const { return shapes_.at(parameter); }
   // A whole parameter under another name.
-  void whole(const std::string& name, const std::string& parameter, double factor = 1);
+  void whole(const std::string& name, const std::string& parameter, double factor = 1, double offset = 0);
+  // The same in another shape.
+  void reshaped(const std::string& name, const std::string& parameter, std::vector<int64_t> shape);
+  // Whole parameters one under another, with equal rows; `shape` when it is not that of a matrix or vector.
+  void stacked(const std::string& name, const std::vector<std::string>& parameters, std::vector<int64_t> shape = {});
   // The same where the model may lack it.
   void optional(const std::string& name, const std::string& parameter) {
     if (has(parameter)) whole(name, parameter);
   }
   void add(StoredTensor tensor) { tensors_.push_back(std::move(tensor)); }
   // Embedding, attention, norms and head; `<layer>.mlp` is the family's.
-  void skeleton(const ModelSpec& spec);
+  void skeleton(const ModelSpec& spec, const Dialect& dialect = {"", ""});
+  // self_attn of one layer; skeleton() does it for all that have attention.
+  void attention(const ModelSpec& spec, size_t layer, const Dialect& dialect);
   std::vector<StoredTensor> take() { return std::move(tensors_); }
 
  private:

@@ -39,6 +39,7 @@ Model::Model(const ModelSpec& spec, const Device& device)
                                          std::to_string(spec.layers.size()) + " layers"});
   embedding_ = parameters_.add("embedding", {spec.vocab, spec.width}, Role::embedding, Init::normal(spec.init_std));
   if (spec.positions == "learned") positions_ = parameters_.add("positions", {spec.max_positions, spec.width}, Role::embedding, Init::normal(spec.init_std));
+  if (spec.embedding_norm) embedding_norm_ = add_norm_weight(parameters_, spec_, "embedding_norm");
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const std::string name = "layers." + std::to_string(i);
     const int index = static_cast<int>(i);
@@ -74,6 +75,10 @@ Tensor Model::hidden(Pass& pass) {
     if (pass.offset + t > spec_.max_positions)
       throw Error({.who = "model", .what = "position " + std::to_string(pass.offset + t - 1) + " is beyond the " + std::to_string(spec_.max_positions) + " learned ones", .hint = "shorten the text"});
     x = ops::add(tape, x, ops::embedding(tape, pass.positions_N.reshape({b, t}), positions_, dtype_));
+  }
+  if (spec_.embedding_norm) {
+    if (pass.hidden_states) pass.hidden_states->push_back(x);
+    x = ops::norm(tape, x, embedding_norm_);
   }
   Tensor branch;  // what the last component added, not yet in x
   const auto run = [&](const ops::NormWeight& norm, auto* component) {

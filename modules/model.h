@@ -40,7 +40,7 @@ class Model {
   Parameters parameters_;
   Tensor embedding_, positions_, head_;
   std::vector<Layer> layers_;
-  ops::NormWeight final_norm_;
+  ops::NormWeight embedding_norm_, final_norm_;
 };
 
 // Token ids [B, T] as a tensor; on shapes alone the ids are not read. Error when an id is outside 0 … vocab−1.

@@ -38,6 +38,7 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
   spec.placement = cfg.take_choice("norm_placement", "pre", {"pre", "post"}) == "pre" ? NormPlacement::pre : NormPlacement::post;
   spec.tied = cfg.take<bool>("tied", spec.tied);
   spec.embedding_scale = cfg.take<double>("embedding_scale", spec.embedding_scale);
+  spec.embedding_norm = cfg.take<bool>("embedding_norm", spec.embedding_norm);
   spec.init_std = cfg.take_in<double>("init_std", spec.init_std, 0, 10);
   spec.init_scaled_residual = cfg.take<bool>("init_scaled_residual", spec.init_scaled_residual);
   spec.positions = cfg.take_choice("positions", spec.positions, {"none", "learned"});
@@ -73,7 +74,7 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
 Json ModelSpec::to_json() const {
   Json out = {{"vocab", vocab}, {"width", width}, {"norm", norm}, {"norm_eps", norm_eps},
               {"norm_placement", placement == NormPlacement::pre ? "pre" : "post"}, {"tied", tied},
-              {"embedding_scale", embedding_scale}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
+              {"embedding_scale", embedding_scale}, {"embedding_norm", embedding_norm}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
               {"positions", positions}, {"max_positions", max_positions}, {"objective", objective}, {"dtype", dtype}};
   if (std::all_of(layers.begin(), layers.end(), [&](const LayerSpec& l) { return l == layers[0]; })) {
     out["layers"] = layers.size();

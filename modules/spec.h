@@ -34,6 +34,7 @@ struct ModelSpec {
   NormPlacement placement = NormPlacement::pre;
   bool tied = false;               // the head is the embedding
   double embedding_scale = 1;
+  bool embedding_norm = false;     // a norm right after the embedding
   double init_std = 0.02;          // of all matrices; projections into the residual stream: divided by √(2·layers) when scaled
   bool init_scaled_residual = true;
   std::string positions = "none";  // added to the embedding: none (mixers know positions themselves) | learned (a table of max_positions rows)

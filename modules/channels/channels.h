@@ -21,6 +21,7 @@ struct FfnOptions {
 struct MoeOptions {
   int64_t experts, top_k, shared_hidden;
   double capacity_factor;  // 0: dropless
+  bool shared_gate;        // σ(w·x) on what the shared expert gives
   FfnOptions expert;
   std::string router;      // kind
   Json router_options;     // the rest of the router's table

@@ -9,6 +9,7 @@
 
 #include "ops/attention.h"
 #include "ops/linear.h"
+#include "ops/map.h"
 #include "ops/norm.h"
 #include "ops/rotary.h"
 
@@ -77,6 +78,7 @@ class Attention : public SequenceMixer {
     };
     qkv_ = {projection("query", o.heads * o.head_dim, d, o.bias, ctx.matrix()), projection("key", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix()),
             projection("value", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix())};
+    if (o.gate) qkv_.push_back(projection("gate", o.heads * o.head_dim, d, o.bias, ctx.matrix()));
     if (o.qk_norm != QkNorm::none)
       for (const auto& [name, heads] : {std::pair("query_norm", o.heads), std::pair("key_norm", o.kv_heads)})
         qk_norm_.push_back({.eps = o.norm_eps, .gain_D = ctx.add(name, {(o.qk_norm == QkNorm::all ? heads : 1) * o.head_dim}, Role::norm, Init::constant(1))});
@@ -107,6 +109,7 @@ class Attention : public SequenceMixer {
     } else {
       mixed = ops::attention(tape, qkv[0], qkv[1], qkv[2], sight, o_.scale);
     }
+    if (o_.gate) mixed = ops::map(tape, kernels::Formula::sigmoid_gate, {mixed.reshape(qkv[3].shape()), qkv[3]});
     return ops::linear(tape, mixed, output_);
   }
 
@@ -117,7 +120,7 @@ class Attention : public SequenceMixer {
  private:
   AttentionOptions o_;
   DType dtype_;
-  std::vector<ops::LinearWeight> qkv_;
+  std::vector<ops::LinearWeight> qkv_;  // and the gate
   ops::LinearWeight output_;
   std::vector<ops::NormWeight> qk_norm_;
   Rope rope_;
@@ -151,6 +154,7 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   o.scale = cfg.take_in<double>("scale", 1.0 / std::sqrt(static_cast<double>(o.head_dim)), -1e9, 1e9);
   o.bias = cfg.take<bool>("bias", false);
   o.output_bias = cfg.take<bool>("output_bias", o.bias);
+  o.gate = cfg.take<bool>("gate", false);
   return o;
 }
 

@@ -14,7 +14,7 @@ struct AttentionOptions {
   double norm_eps;
   double scale;  // of q·k
   QkNorm qk_norm;
-  bool rope, bias, output_bias, interleaved;
+  bool rope, bias, output_bias, interleaved, gate;
   RopeOptions rotation;
   static AttentionOptions take(Config& cfg, const ModelSpec& spec);
 };

@@ -31,7 +31,7 @@ class Mamba2 : public SequenceMixer {
     const std::string names[3] = {"value", "key", "query"};  // x, B and C
     projections_.push_back(projection("gate", inner, d, ctx.matrix()));
     for (int i = 0; i < 3; ++i) projections_.push_back(projection(names[i], widths[i], d, ctx.matrix()));
-    step_ = projection("step", o.heads, d, ctx.matrix());
+    step_ = {ctx.add("step", {o.heads, d}, Role::matrix, ctx.matrix()), o.bias ? ctx.add("step_projection_bias", {o.heads}, Role::bias, Init::constant(0)) : Tensor()};
     for (int i = 0; i < 3; ++i)
       convs_.push_back({ctx.add(names[i] + "_conv", {widths[i], o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))),
                         o.conv_bias ? ctx.add(names[i] + "_conv_bias", {widths[i]}, Role::bias, Init::constant(0)) : Tensor(), true});
