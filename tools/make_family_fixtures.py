@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "tests" / "families" / "fixtures"
 SHAPE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)
 LAYERS = dict(SHAPE, num_hidden_layers=3)
+STATES = dict(vocab_size=40, hidden_size=12, num_hidden_layers=2, bos_token_id=1, eos_token_id=2)
 EXPERTS = dict(SHAPE, num_experts_per_tok=2, intermediate_size=6, output_router_logits=True, router_aux_loss_coef=0.05)
 
 
@@ -39,6 +40,14 @@ CASES = {
     "olmoe": ("Olmoe", dict(EXPERTS, num_experts=5)),
     "qwen3_moe": ("Qwen3Moe", dict(EXPERTS, num_hidden_layers=3, head_dim=6, intermediate_size=12, moe_intermediate_size=6, num_experts=4, norm_topk_prob=True, mlp_only_layers=[1])),
     "gpt2": ("GPT2", dict(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=32, n_inner=24, bos_token_id=1, eos_token_id=2, scale_attn_by_inverse_layer_idx=True)),
+    "mamba": ("Mamba", dict(STATES, state_size=3, time_step_rank=2, expand=2, tie_word_embeddings=True)),
+    "falcon_mamba": ("FalconMamba", dict(STATES, state_size=3, time_step_rank=2, expand=1, use_bias=True, tie_word_embeddings=False)),
+    "mamba2": ("Mamba2", dict(STATES, state_size=5, num_heads=4, head_dim=6, n_groups=2, expand=2, time_step_limit=(0.2, 1.1), tie_word_embeddings=False)),
+    "jamba": ("Jamba", dict(EXPERTS, num_hidden_layers=3, num_experts=3, attn_layer_period=3, attn_layer_offset=1, expert_layer_period=2, expert_layer_offset=0, mamba_d_state=3,
+                            mamba_dt_rank=2, mamba_expand=1, use_mamba_kernels=False)),
+    "qwen3_next": ("Qwen3Next", dict(EXPERTS, num_hidden_layers=3, head_dim=8, moe_intermediate_size=6, shared_expert_intermediate_size=5, num_experts=4, partial_rotary_factor=0.5,
+                                     layer_types=["linear_attention", "full_attention", "linear_attention"], linear_num_key_heads=2, linear_num_value_heads=4,
+                                     linear_key_head_dim=4, linear_value_head_dim=5)),
 }
 
 
