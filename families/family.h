@@ -53,6 +53,8 @@ struct Family {
   std::vector<StoredTensor> (*tensors)(const Model& model, const TensorNames& present);
   // Tensors that files may hold and nobody needs.
   bool (*ignores)(const ModelSpec& spec, const std::string& tensor);
+  // ? Reads what config.json leaves to the tensors' shapes.
+  void (*complete)(ModelSpec& spec, const SafetensorsReader& file) = nullptr;
 };
 const std::vector<Family>& families();  // registry.cpp
 

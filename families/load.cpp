@@ -106,6 +106,7 @@ LoadedModel load_model(const fs::path& folder, const Device& device, const LoadO
   ModelConfig config = read_model_config(folder);
   if (!options.dtype.empty()) config.spec.dtype = options.dtype;
   const SafetensorsReader file(folder);
+  if (config.family->complete) config.family->complete(config.spec, file);
   TensorNames present;
   for (const TensorView& view : file.tensors()) present.insert(view.name);
   Model model(config.spec, device);

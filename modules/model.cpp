@@ -76,10 +76,7 @@ Tensor Model::hidden(Pass& pass) {
       throw Error({.who = "model", .what = "position " + std::to_string(pass.offset + t - 1) + " is beyond the " + std::to_string(spec_.max_positions) + " learned ones", .hint = "shorten the text"});
     x = ops::add(tape, x, ops::embedding(tape, pass.positions_N.reshape({b, t}), positions_, dtype_));
   }
-  if (spec_.embedding_norm) {
-    if (pass.hidden_states) pass.hidden_states->push_back(x);
-    x = ops::norm(tape, x, embedding_norm_);
-  }
+  if (spec_.embedding_norm) x = ops::norm(tape, x, embedding_norm_);
   Tensor branch;  // what the last component added, not yet in x
   const auto run = [&](const ops::NormWeight& norm, auto* component) {
     if (!component) return;

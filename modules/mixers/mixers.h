@@ -31,7 +31,7 @@ std::unique_ptr<SequenceMixer> build_mamba2(const BuildContext& ctx, Config& opt
 
 struct Rwkv7Options {
   int64_t head_dim, decay_rank, rate_rank, residual_rank, gate_rank, first_layer;  // first_layer: the one whose values later layers mix in
-  double norm_eps;
+  double norm_eps, key_eps;
   static Rwkv7Options take(Config& cfg, const ModelSpec& spec);
 };
 std::unique_ptr<SequenceMixer> build_rwkv7(const BuildContext& ctx, Config& options);

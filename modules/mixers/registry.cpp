@@ -27,7 +27,7 @@ const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        build_mamba2},
       {"rwkv7",
        "A state S per head that decays per channel and replaces what it held under the current key: S ← diag(w)·S + (κ̂∘a)ᵀ(−κ̂·S) + k̃ᵀv, o = r·S, with inputs mixed with those of the position before. Later "
-       "layers mix in the first layer's values. Constant memory. Options: head_dim, decay_rank, rate_rank, residual_rank, gate_rank, norm_eps, first_layer. [Peng et al., RWKV-7, 2025]",
+       "layers mix in the first layer's values. Constant memory. Options: head_dim, decay_rank, rate_rank, residual_rank, gate_rank, norm_eps, key_eps (in the length of κ̂), first_layer. [Peng et al., RWKV-7, 2025]",
        build_rwkv7},
       {"none", "No sequence mixer: the layer is its channel mixer alone.", [](const BuildContext&, Config&) { return std::unique_ptr<SequenceMixer>(); }},
   };

@@ -72,7 +72,7 @@ class Rwkv7 : public SequenceMixer {
     const Shape heads{b, t, h, o_.head_dim};
     // κ̂: RMSNorm divided by √K has length 1.
     const double dim = static_cast<double>(o_.head_dim);
-    if (!unit_.gain_D) unit_ = {.eps = 1e-24 / dim, .gain_D = ops::constant(tape, {o_.head_dim}, p, 1 / std::sqrt(dim))};
+    if (!unit_.gain_D) unit_ = {.eps = o_.key_eps / dim, .gain_D = ops::constant(tape, {o_.head_dim}, p, 1 / std::sqrt(dim))};
     if (!minus_one_) minus_one_ = ops::constant(tape, {width_}, p, -1);
     const Tensor removed = ops::norm(tape, ops::map(tape, Formula::times_vector, {k}, {key_removed_}).reshape(heads), unit_).reshape(k.shape());
     const Tensor written = ops::map(tape, Formula::key_scale, {k, a}, {key_rate_});
@@ -120,6 +120,7 @@ Rwkv7Options Rwkv7Options::take(Config& cfg, const ModelSpec& spec) {
   o.residual_rank = rank("residual_rank", 1.7);
   o.gate_rank = rank("gate_rank", 5);
   o.norm_eps = cfg.take_in<double>("norm_eps", 64e-5, 0, 1);
+  o.key_eps = cfg.take_in<double>("key_eps", 1e-24, 0, 1);
   o.first_layer = cfg.take_in<int64_t>("first_layer", 0, 0, 4096);
   return o;
 }

@@ -60,7 +60,7 @@ TEST_P(FamilyFixture, LogitsLossAndGradientsAreTheReferences) {
     largest = std::max(largest, std::abs(logits[i]));
     error = std::max(error, std::abs(scores.logits_BTV.data<float>()[i] - logits[i]));
   }
-  EXPECT_LE(error / largest, 1e-5);
+  EXPECT_LE(error / largest, 3e-5);  // in float32, of layers that divide by small numbers too
   EXPECT_NEAR(*scores.loss, values(expected.at("loss"))[0], 1e-5 * *scores.loss);
 
   std::set<std::string> compared;
