@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make tests/families/fixtures: tiny random models of published families and what Hugging Face transformers says about them.
+"""Make tests/families/fixtures: tiny random models of published families and what Hugging Face transformers (or tools/reference_models.py) says about them.
 
 usage: make_family_fixtures.py [NAME …]      (all without names; needs torch, transformers 5, safetensors)
 
@@ -12,6 +12,7 @@ import json
 import pathlib
 import sys
 
+import reference_models
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -48,17 +49,21 @@ CASES = {
     "qwen3_next": ("Qwen3Next", dict(EXPERTS, num_hidden_layers=3, head_dim=8, moe_intermediate_size=6, shared_expert_intermediate_size=5, num_experts=4, partial_rotary_factor=0.5,
                                      layer_types=["linear_attention", "full_attention", "linear_attention"], linear_num_key_heads=2, linear_num_value_heads=4,
                                      linear_key_head_dim=4, linear_value_head_dim=5)),
+    "rwkv7": ("Rwkv7", dict(STATES, head_dim=4, intermediate_size=20, decay_low_rank_dim=3, a_low_rank_dim=2, v_low_rank_dim=2, gate_low_rank_dim=4, norm_eps=1e-5)),
 }
 
 
 def build(name):
     kind, settings = CASES[name]
-    config = getattr(transformers, kind + "Config")(**settings)
-    architecture = "GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM"
-    config._experts_implementation = "eager"  # the grouped one knows no float64
     seed = sum(name.encode())
     torch.manual_seed(seed)
-    model = getattr(transformers, architecture)(config)
+    if hasattr(reference_models, kind):
+        model = getattr(reference_models, kind)(settings)
+        config = model.config
+    else:
+        config = getattr(transformers, kind + "Config")(**settings)
+        config._experts_implementation = "eager"  # the grouped one knows no float64
+        model = getattr(transformers, "GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM")(config)
     with torch.no_grad():  # spread: a gain that is 1, a bias that is 0 or a router that cannot decide would hide mistakes
         for key, weight in model.named_parameters():
             scale = 0.3 if weight.ndim == 1 else 1.5 / weight.shape[-1] ** 0.5
