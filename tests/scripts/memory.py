@@ -40,7 +40,7 @@ with tempfile.TemporaryDirectory() as folder:
         settings = [f"{SOURCE}/recipes/{recipe}.toml", *common, *more]
         steps = 3 * (16384 if more and "larger" in name else 8192)
         r = run("train", *settings, f"run.dir={folder}/{name}", f"train.tokens={steps}", "--json")
-        told = run("inspect", *settings, "--json")["ram_to_train"]
+        told = run("inspect", *settings, "--json")["training"]["ram_tensors"]
         predicted, measured, fixed = r["ram_predicted"], r["ram_peak"], r["ram_predicted"] - r["ram_tensors_predicted"]
         added = (measured - fixed) / r["ram_tensors_predicted"]
         good = abs(predicted / measured - 1) <= 0.1 and told == r["ram_tensors_predicted"]
