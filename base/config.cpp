@@ -66,10 +66,13 @@ void Config::missing(const std::string& key) const {
 }
 
 void Config::wrong_type(const std::string& key, const Json& value, const char* expected) const {
-  std::string shown = value.dump();
+  std::string shown = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) shown = std::isnan(value.get<double>()) ? "nan" : "inf";
   if (shown.size() > 40) shown = shown.substr(0, 37) + "...";
   reject(key, std::string("must be ") + expected + ", not " + shown);
 }
+
+void Config::out_of_range(const std::string& key, const Json& value) const { reject(key, "is out of range: " + value.dump()); }
 
 std::string Config::take_choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& choices) {
   std::string value = take<std::string>(key, fallback);

@@ -7,11 +7,15 @@
 //   cfg.finish();                                                   // left-over keys: one Error with the nearest name
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -63,6 +67,7 @@ class Config {
   const Json* find(const std::string& key);
   [[noreturn]] void missing(const std::string& key) const;
   [[noreturn]] void wrong_type(const std::string& key, const Json& value, const char* expected) const;
+  [[noreturn]] void out_of_range(const std::string& key, const Json& value) const;
   template <class T> T convert(const std::string& key, const Json& value) const;
   template <class T> T within(const std::string& key, T value, T low, T high) const;
   std::string full(const std::string& key) const { return prefix_.empty() ? key : prefix_ + "." + key; }
@@ -81,17 +86,20 @@ template <class T> T Config::convert(const std::string& key, const Json& value) 
     // 1e6 and 4.0 are whole numbers too: people write them.
     if (value.is_number_float()) {
       const double d = value.get<double>();
-      if (d != static_cast<double>(static_cast<int64_t>(d))) wrong_type(key, value, "a whole number");
+      if (d != std::floor(d)) wrong_type(key, value, "a whole number");  // also NaN
+      constexpr double kEnd = 2.0 * static_cast<double>(std::numeric_limits<T>::max() / 2 + 1);  // one past the largest, exact
+      if (!(d >= static_cast<double>(std::numeric_limits<T>::min()) && d < kEnd)) out_of_range(key, value);
       return static_cast<T>(d);
     }
     if (!value.is_number_integer()) wrong_type(key, value, "a whole number");
-    const auto wide = value.get<int64_t>();
-    if (static_cast<int64_t>(static_cast<T>(wide)) != wide || (std::is_unsigned_v<T> && wide < 0))
-      reject(key, "is out of range: " + value.dump());
-    return static_cast<T>(wide);
+    if (value.is_number_unsigned() ? !std::in_range<T>(value.get<uint64_t>()) : !std::in_range<T>(value.get<int64_t>())) out_of_range(key, value);
+    return value.get<T>();
   } else if constexpr (std::is_floating_point_v<T>) {
     if (!value.is_number()) wrong_type(key, value, "a number");
-    return static_cast<T>(value.get<double>());
+    const double d = value.get<double>();
+    if (!std::isfinite(d)) wrong_type(key, value, "a finite number");
+    if (std::abs(d) > static_cast<double>(std::numeric_limits<T>::max())) out_of_range(key, value);
+    return static_cast<T>(d);
   } else if constexpr (is_vector<T>::value) {
     if (!value.is_array()) wrong_type(key, value, "a list");
     T out;

@@ -7,7 +7,28 @@
 
 namespace gamut {
 
+bool nests_too_deep(std::string_view text) {
+  constexpr int kDeepest = 256;
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepest) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 Json parse_json(std::string_view text, const std::string& source) {
+  if (nests_too_deep(text)) throw Error({.who = "json", .what = "lists and objects are nested too deep", .where = source});
   try {
     return Json::parse(text);
   } catch (const Json::parse_error& error) {

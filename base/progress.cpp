@@ -37,10 +37,7 @@ std::pair<size_t, int> measure(const std::string& line, int width) {
 
 }  // namespace
 
-bool Progress::on_terminal() {
-  static const bool terminal = ::isatty(STDERR_FILENO) != 0;
-  return terminal;
-}
+bool Progress::on_terminal() { return ::isatty(STDERR_FILENO) != 0; }
 
 void Progress::clear_line() {
   if (g_line_shown.exchange(false)) put("\r\x1b[K");

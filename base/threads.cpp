@@ -24,8 +24,10 @@
 #endif
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace gamut {
+namespace fs = std::filesystem;
 namespace {
 
 // Long enough to bridge the serial gaps inside a training step, short enough not to burn an idle core.
@@ -48,15 +50,12 @@ void flush_subnormals() {  // subnormal operands cost 10–100× and carry no in
 #endif
 }
 
-double cgroup_cores() {  // cgroup v2, then v1; infinity when unlimited
-  std::ifstream v2("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (v2 >> quota >> period && quota != "max" && period > 0) return std::strtod(quota.c_str(), nullptr) / period;
-  std::ifstream q1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  double q = 0, p = 0;
-  if (q1 >> q && p1 >> p && q > 0 && p > 0) return q / p;
-  return INFINITY;
+// The quota set in one control group's folder, in cores; infinity when there is none.
+double quota_in(const fs::path& folder) {
+  std::ifstream v2(folder / "cpu.max"), v1_quota(folder / "cpu.cfs_quota_us"), v1_period(folder / "cpu.cfs_period_us");
+  double quota = 0, period = 0;
+  if ((v2 >> quota >> period || v1_quota >> quota) && (period > 0 || v1_period >> period) && quota > 0 && period > 0) return quota / period;
+  return INFINITY;  // "max", or −1
 }
 
 struct AlignedBuffer {
@@ -76,6 +75,24 @@ struct AlignedBuffer {
 };
 
 }  // namespace
+
+double cgroup_cores(const fs::path& root, const fs::path& membership) {
+  double least = std::min(quota_in(root), quota_in(root / "cpu"));  // a container sees its own group there
+  std::ifstream lines(membership);
+  for (std::string line; std::getline(lines, line);) {  // hierarchy:controllers:path; version 2 has no controllers
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const std::vector<std::string> names = split(controllers, ',');
+    if (!controllers.empty() && std::find(names.begin(), names.end(), "cpu") == names.end()) continue;
+    fs::path folder = root / controllers;
+    for (const std::string& part : split(line.substr(second + 1), '/')) {  // the least from the root down to the own group
+      folder /= part;
+      least = std::min(least, quota_in(folder));
+    }
+  }
+  return least;
+}
 
 void set_threads(int threads) {
   if (threads < 1 || threads > kMostThreads)
@@ -98,13 +115,29 @@ ThreadLimit available_threads() {
   const double quota = cgroup_cores();
   if (quota < affinity) {
     char text[64];
-    std::snprintf(text, sizeof text, "cgroup quota of %.2g cores", quota);
+    std::snprintf(text, sizeof text, "cgroup quota of %.3g cores", quota);
     return {std::max(1, static_cast<int>(std::ceil(quota))), text};
   }
   return {std::max(1, affinity), std::to_string(affinity) + " cores in the affinity mask"};
 }
 
 struct ThreadPool::Impl {
+  // The pool whose task this thread is running, and as which of its threads.
+  static thread_local const Impl* t_pool;
+  static thread_local int t_thread;
+  struct Within {
+    const Impl* pool = t_pool;
+    int thread = t_thread;
+    Within(const Impl* now, int as) {
+      t_pool = now;
+      t_thread = as;
+    }
+    ~Within() {
+      t_pool = pool;
+      t_thread = thread;
+    }
+  };
+
   struct alignas(128) Shared {
     std::atomic<int64_t> next{0};
     std::atomic<int> busy{0};         // workers that have not finished the current loop
@@ -121,6 +154,7 @@ struct ThreadPool::Impl {
   std::vector<std::vector<AlignedBuffer>> scratch;
 
   void take_tasks(int thread) {
+    const Within within{this, thread};
     while (true) {
       const int64_t task = shared.next.fetch_add(1, std::memory_order_relaxed);
       if (task >= tasks) return;
@@ -165,6 +199,9 @@ struct ThreadPool::Impl {
   }
 };
 
+thread_local const ThreadPool::Impl* ThreadPool::Impl::t_pool = nullptr;
+thread_local int ThreadPool::Impl::t_thread = 0;
+
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()), threads_(threads > 0 ? threads : available_threads().threads) {
   flush_subnormals();
   impl_->scratch.resize(static_cast<size_t>(threads_));
@@ -184,11 +221,13 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::parallel_for(int64_t tasks, TaskRef run) {
   if (tasks <= 0) return;
-  if (threads_ == 1 || tasks == 1) {
-    for (int64_t task = 0; task < tasks; ++task) run(task, 0);
+  Impl& p = *impl_;
+  const bool nested = Impl::t_pool == &p;
+  if (threads_ == 1 || tasks == 1 || nested) {
+    const int thread = nested ? Impl::t_thread : 0;
+    for (int64_t task = 0; task < tasks; ++task) run(task, thread);
     return;
   }
-  Impl& p = *impl_;
   p.run = &run;
   p.tasks = tasks;
   p.failure = nullptr;

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,7 +40,8 @@ class ThreadPool {
   int threads() const { return threads_; }
 
   // Calls run(task, thread) for every task in 0 … tasks−1, tasks taken in order from a shared counter; thread is
-  // 0 … threads()−1. Returns when all are done. Calls do not nest. The first exception is rethrown here.
+  // 0 … threads()−1. Returns when all are done. One thread calls at a time; a call from within a task runs all its tasks
+  // on that task's thread. The first exception stops the loop and is rethrown here.
   void parallel_for(int64_t tasks, TaskRef run);
 
   // Scratch memory of a thread, at least `bytes`, 64-byte aligned; kept between calls, contents undefined.
@@ -59,5 +61,9 @@ struct ThreadLimit {
 // What set_threads said, else GAMUT_THREADS (both from 1 to 4096, or an Error), else the smaller of affinity and rounded-up cgroup quota.
 ThreadLimit available_threads();
 void set_threads(int threads);
+
+// The cores' worth of time that control groups leave this process: the least quota from its group up to the root, version 1
+// or 2; infinity when there is none.
+double cgroup_cores(const std::filesystem::path& root = "/sys/fs/cgroup", const std::filesystem::path& membership = "/proc/self/cgroup");
 
 }  // namespace gamut

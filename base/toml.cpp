@@ -66,11 +66,23 @@ toml::table to_table(const Json& object) {
   return table;
 }
 
+// Each dot of a key opens a table, and tables nested by the ten thousand overflow the stack when they are walked or freed.
+bool has_endless_key(std::string_view text) {
+  constexpr int kMostParts = 256;
+  int dots = 0;
+  for (const char c : text) {
+    if (c == '.' && ++dots > kMostParts) return true;
+    if (c == '=' || c == ',' || c == '\n' || c == '[' || c == '{') dots = 0;
+  }
+  return false;
+}
+
 }  // namespace
 
-Document parse_toml(std::string_view text, const std::string& source) {
-  Document document;
+ConfigDocument parse_toml(std::string_view text, const std::string& source) {
+  ConfigDocument document;
   document.origin.source = source;
+  if (has_endless_key(text)) throw Error({.who = "recipe", .what = "tables are nested too deep", .where = source});
   try {
     const toml::table table = toml::parse(text, source);
     document.value = to_json(table, "", document.origin);
@@ -82,7 +94,7 @@ Document parse_toml(std::string_view text, const std::string& source) {
   return document;
 }
 
-Document read_toml(const std::filesystem::path& path) { return parse_toml(read_file(path), path.string()); }
+ConfigDocument read_toml(const std::filesystem::path& path) { return parse_toml(read_file(path), path.string()); }
 
 std::string write_toml(const Json& table) {
   std::ostringstream out;
@@ -90,19 +102,24 @@ std::string write_toml(const Json& table) {
   return out.str();
 }
 
-void apply_override(Document& document, const std::string& assignment) {
+void apply_override(ConfigDocument& document, const std::string& assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0)
     throw Error({.who = "recipe", .what = "'" + assignment + "' is not of the form section.key=value", .where = "command line"});
   const std::string path = assignment.substr(0, equals), text = assignment.substr(equals + 1);
-  Json value;
   try {
-    const toml::table parsed = toml::parse("v = " + text + "\n");
+    (void)Json(assignment).dump();
+  } catch (const Json::type_error&) {
+    throw Error({.who = "recipe", .what = "'" + assignment + "' is not UTF-8 text", .where = "command line"});
+  }
+  if (has_endless_key(path)) throw Error({.who = "recipe", .what = "tables are nested too deep", .where = "command line"});
+  Json value = text;
+  try {
+    const toml::table parsed = has_endless_key(text) ? toml::table() : toml::parse("v = " + text + "\n");
     Origin unused;
-    value = to_json(*parsed.get("v"), "", unused);
-    if (parsed.size() != 1) value = text;
-  } catch (const toml::parse_error&) {
-    value = text;
+    if (parsed.size() == 1) value = to_json(*parsed.get("v"), "", unused);
+  } catch (const toml::parse_error&) {  // a word
+  } catch (const Error&) {              // a date, such as a folder's name
   }
   Json* at = &document.value;
   size_t begin = 0;

@@ -11,16 +11,16 @@
 
 namespace gamut {
 
-struct Document {
+struct ConfigDocument {
   Json value;
   Origin origin;
 };
 
-Document parse_toml(std::string_view text, const std::string& source);
-Document read_toml(const std::filesystem::path& path);
+ConfigDocument parse_toml(std::string_view text, const std::string& source);
+ConfigDocument read_toml(const std::filesystem::path& path);
 std::string write_toml(const Json& table);
 
 // Applies "section.key=value" to the document. The value is read as TOML; what is not valid TOML is a string.
-void apply_override(Document& document, const std::string& assignment);
+void apply_override(ConfigDocument& document, const std::string& assignment);
 
 }  // namespace gamut

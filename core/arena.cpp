@@ -4,6 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -28,6 +32,14 @@ void mark_unusable([[maybe_unused]] std::byte* p, [[maybe_unused]] size_t bytes)
 #if defined(__SANITIZE_ADDRESS__)
   if (p) ASAN_POISON_MEMORY_REGION(p, bytes);
 #endif
+}
+
+bool fills_with_nan() {
+  static const bool fills = [] {
+    const char* text = std::getenv("GAMUT_NAN_FILL");
+    return text && std::string_view(text) == "1";
+  }();
+  return fills;
 }
 
 }  // namespace
@@ -72,7 +84,15 @@ void Arena::remove_free(size_t offset, size_t bytes) {
   free_by_size_.erase({bytes, offset});
 }
 
+void Arena::exhausted() const {
+  throw Error({.who = "memory",
+               .what = "tensors need more than the " + human_bytes(static_cast<double>(reserved_)) + " of reserved addresses",
+               .hint = "use a smaller batch or model",
+               .exit = Exit::failed});
+}
+
 size_t Arena::take(size_t bytes) {
+  if (bytes > reserved_) exhausted();
   bytes = rounded(bytes);
   size_t offset;
   const auto fit = free_by_size_.lower_bound({bytes, 0});
@@ -83,24 +103,16 @@ size_t Arena::take(size_t bytes) {
     offset = at;
   } else {
     // Grow at the end, using up a free block that touches it.
-    offset = end_;
-    if (!free_by_offset_.empty()) {
-      const auto [at, have] = *free_by_offset_.rbegin();
-      if (at + have == end_) {
-        offset = at;
-        remove_free(at, have);
-      }
-    }
-    if (offset + bytes > reserved_)
-      throw Error({.who = "memory",
-                   .what = "tensors need more than the " + human_bytes(static_cast<double>(reserved_)) + " of reserved addresses",
-                   .hint = "use a smaller batch or model",
-                   .exit = Exit::failed});
-    end_ = std::max(end_, offset + bytes);
-    peak_ = end_;
+    const auto last = free_by_offset_.empty() ? free_by_offset_.end() : std::prev(free_by_offset_.end());
+    const size_t free_at_end = last != free_by_offset_.end() && last->first + last->second == end_ ? last->second : 0;
+    offset = end_ - free_at_end;
+    if (bytes > reserved_ - offset) exhausted();
+    if (free_at_end) remove_free(offset, free_at_end);
+    peak_ = end_ = offset + bytes;
   }
   in_use_ += bytes;
   mark_usable(at(offset), bytes);
+  if (base_ && fills_with_nan()) std::memset(at(offset), 0xff, bytes);
   return offset;
 }
 

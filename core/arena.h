@@ -2,6 +2,9 @@
 //
 // An arena without backing hands out the same offsets but touches no memory: running a computation on shapes
 // alone in such an arena gives the exact peak that the real run will reach.
+//
+// GAMUT_NAN_FILL=1 fills every block with 0xFF when it is handed out: NaN in any float type, so that an element nobody
+// wrote shows in the result. The tests run so.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +38,7 @@ class Arena {
   size_t reserved_ = 0, end_ = 0, in_use_ = 0, peak_ = 0;
   std::map<size_t, size_t> free_by_offset_;          // offset → bytes, never adjacent
   std::set<std::pair<size_t, size_t>> free_by_size_;  // (bytes, offset)
+  [[noreturn]] void exhausted() const;
   void add_free(size_t offset, size_t bytes);
   void remove_free(size_t offset, size_t bytes);
 };

@@ -1,5 +1,7 @@
 #include "core/tensor.h"
 
+#include <cstdint>
+
 #include "base/error.h"
 
 namespace gamut {
@@ -11,7 +13,11 @@ std::string Shape::text() const {
 }
 
 Tensor::Tensor(std::shared_ptr<Arena> arena, Shape shape, DType dtype) : shape_(shape) {
-  const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+  size_t bytes = size_of(dtype);
+  for (const int64_t extent : shape.dims()) {
+    assert(extent >= 0);
+    if (__builtin_mul_overflow(bytes, static_cast<size_t>(extent), &bytes)) bytes = SIZE_MAX;  // more than any arena holds
+  }
   const size_t offset = arena->take(bytes);
   body_ = std::make_shared<Body>();
   body_->offset = offset;

@@ -14,7 +14,7 @@ int lab_command(const std::string& name, const std::vector<std::string>& overrid
   for (const Experiment& experiment : experiments()) {
     known.push_back(experiment.name);
     if (experiment.name != name) continue;
-    Document document{Json::object(), {.source = "command line"}};
+    ConfigDocument document{Json::object(), {.source = "command line"}};
     std::string rerun = "./gamut lab " + name;
     for (const std::string& o : overrides) {
       apply_override(document, o);

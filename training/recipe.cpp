@@ -5,7 +5,7 @@
 
 namespace gamut {
 
-Recipe Recipe::from_document(Document document) {
+Recipe Recipe::from_document(ConfigDocument document) {
   Recipe r;
   Config cfg(document.value, document.origin);
   {
@@ -74,7 +74,7 @@ Recipe Recipe::from_document(Document document) {
 }
 
 Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
-  Document document = read_toml(path);
+  ConfigDocument document = read_toml(path);
   for (const std::string& o : overrides) apply_override(document, o);
   return Recipe::from_document(std::move(document));
 }

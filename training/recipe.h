@@ -26,7 +26,7 @@ struct Recipe {
   Json resolved;                 // everything with defaults, as written to run.dir/recipe.toml
 
   // Reads and checks the whole document.
-  static Recipe from_document(Document document);
+  static Recipe from_document(ConfigDocument document);
 };
 
 Recipe read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
