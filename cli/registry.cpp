@@ -56,7 +56,7 @@ void take_named(CLI::App& command, NamedArguments& a, const char* what, const ch
 }
 
 DataOptions take_data_settings(const std::vector<std::string>& settings) {
-  Document document{Json::object(), {.source = "command line"}};
+  ConfigDocument document{Json::object(), {.source = "command line"}};
   for (const std::string& setting : settings) apply_override(document, setting);
   Config all(document.value, document.origin), data = all.sub("data");
   const DataOptions options = DataOptions::take(data);

@@ -4,7 +4,7 @@
 // alone in such an arena gives the exact peak that the real run will reach.
 //
 // GAMUT_NAN_FILL=1 fills every block with 0xFF when it is handed out: NaN in any float type, so that an element nobody
-// wrote shows in the result. The tests run so.
+// wrote shows in the result.
 #pragma once
 
 #include <cstddef>

@@ -106,7 +106,6 @@ TEST(Arena, ResidentIsWhatWasTouched) {
   EXPECT_LE(arena.resident(), bytes);
 }
 
-// tests/CMakeLists.txt sets it for every test, so that an element an operation forgets to write shows in its result.
 TEST(Arena, FreshBlocksHoldNaNOnRequest) {
   const char* fill = std::getenv("GAMUT_NAN_FILL");
   if (!fill || std::string(fill) != "1") GTEST_SKIP() << "GAMUT_NAN_FILL is not 1";
