@@ -29,7 +29,7 @@ const std::vector<std::string>& bench_kinds() {
 
 int bench_command(const std::vector<std::string>& arguments, bool json) {
   std::string name, model;
-  Document settings{Json::object(), {.source = "command line", .lines = {}}};
+  ConfigDocument settings{Json::object(), {.source = "command line", .lines = {}}};
   for (const std::string& argument : arguments) {
     if (argument.find('=') != std::string::npos) apply_override(settings, argument);
     else if (name.empty()) name = argument;
