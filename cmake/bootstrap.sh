@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154,SC2015  # the caller sets root and program; stop follows either failure
 # What ./gamut and ./test share, sourced by both: install missing packages, configure, build, and say what failed.
 # Everything is written to stderr: stdout belongs to the program. The caller sets `root` and `program`.
 
@@ -82,15 +83,15 @@ configure() {
 
 # Reads ninja's output: the log gets every line, stderr one live line, or a line for every tenth without a terminal.
 show_progress() {
-  local line counts done total tenth=-1
+  local line counts finished total tenth=-1
   while IFS= read -r line; do
     printf '%s\n' "$line" >>"$log"
     [[ $line =~ ^\[([0-9]+)/([0-9]+)\]\ (.*) ]] || continue
-    done=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]} counts="building $done/$total"
+    finished=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]} counts="building $finished/$total"
     if on_terminal; then
       printf '\r%s: %s · %.60s\e[K' "$program" "$counts" "${BASH_REMATCH[3]##* }" >&2
-    elif [ $((10 * done / total)) != $tenth ]; then
-      tenth=$((10 * done / total))
+    elif [ $((10 * finished / total)) != $tenth ]; then
+      tenth=$((10 * finished / total))
       say "$counts"
     fi
   done

@@ -112,6 +112,7 @@ check "without rights it prints the one command" \
   has '^sudo apt-get update && sudo apt-get install -y --no-install-recommends no-such-package-here$' err
 check "without rights it writes nothing to stdout" empty out
 
+# shellcheck disable=SC2016  # the shim expands it
 shim sudo 'shift; [ "$1" = true ] || exec "$@"'
 shim apt-get 'echo "$@" >>'"$work"'/apt; [ ! -e '"$work"'/offline ]'
 run env PATH="$shims:$PATH" "$project/gamut"
