@@ -1,6 +1,7 @@
 #include "core/arena.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -106,17 +107,22 @@ TEST(Arena, ResidentIsWhatWasTouched) {
   EXPECT_LE(arena.resident(), bytes);
 }
 
-TEST(Arena, FreshBlocksHoldNaNOnRequest) {
-  const char* fill = std::getenv("GAMUT_NAN_FILL");
-  if (!fill || std::string(fill) != "1") GTEST_SKIP() << "GAMUT_NAN_FILL is not 1";
-  Arena arena;
-  for (int again = 0; again < 2; ++again) {
-    const size_t offset = arena.take(100 * sizeof(float));
-    auto* values = reinterpret_cast<float*>(arena.at(offset));
-    for (int i = 0; i < 100; ++i) ASSERT_TRUE(std::isnan(values[i]));
-    std::fill(values, values + 100, 1.0f);
-    arena.give(offset, 100 * sizeof(float));
-  }
+TEST(ArenaDeathTest, FreshBlocksHoldNaNOnRequest) {  // asked once a process, so a new one
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  ::setenv("GAMUT_NAN_FILL", "1", 1);
+  const auto all_nan = [] {
+    Arena arena;
+    for (int again = 0; again < 2; ++again) {
+      const size_t offset = arena.take(100 * sizeof(float));
+      auto* values = reinterpret_cast<float*>(arena.at(offset));
+      if (!std::all_of(values, values + 100, [](float x) { return std::isnan(x); })) return false;
+      std::fill(values, values + 100, 1.0f);
+      arena.give(offset, 100 * sizeof(float));
+    }
+    return true;
+  };
+  EXPECT_EXIT(_exit(all_nan() ? 0 : 1), testing::ExitedWithCode(0), "");
+  ::unsetenv("GAMUT_NAN_FILL");
 }
 
 #if defined(__SANITIZE_ADDRESS__)
