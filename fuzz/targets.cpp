@@ -114,9 +114,8 @@ void model_config(std::string_view input) {
   const ModelConfig read = read_model_config(file("config.json", input));
   Config spec(read.spec.to_json(), {.source = "spec", .lines = {}});
   law(ModelSpec::from_config(spec) == read.spec, "a model's specification reads back as itself");
-  const Json written = family_for(read.spec).write(read.spec).config;
-  Config config(written, {.source = "written", .lines = {}});
-  law(family_named(config.take<std::string>("model_type")).read(config) == read.spec, "a model's config.json reads back as itself");
+  const std::string written = family_for(read.spec).write(read.spec).config.dump();
+  law(read_model_config(file("config.json", written)).spec == read.spec, "a model's config.json reads back as itself");
 }
 
 void markup(std::string_view input) {
