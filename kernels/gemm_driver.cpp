@@ -69,7 +69,7 @@ Plan plan_of(const Gemm& g, const TileKernel& kernel, double task_flops) {
 
   const int64_t columns = round_up(std::max<int64_t>(g.n, 1), kPanel), width = p.panels * kPanel;
   const double flops_per_element = 2.0 * static_cast<double>(kernel.step_k * std::max<int64_t>(total_steps, 1));
-  const double rows_at_least = static_cast<double>(std::clamp<int64_t>(g.m, 16, 8 * p.rows));  // below 16 rows reading B decides
+  const double rows_at_least = static_cast<double>(std::max<int64_t>(16, std::min<int64_t>(g.m, 8 * p.rows)));  // below 16 rows reading B decides
   const int64_t fit = kCachedB / std::max<int64_t>(1, p.pass_steps * kernel.b_step_bytes / kPanel);
   const int64_t wanted = static_cast<int64_t>(task_flops / (flops_per_element * rows_at_least));
   const int64_t chunk = std::clamp(std::min(fit, wanted) / width * width, width, round_up(columns, width));

@@ -17,6 +17,7 @@ enum class Formula : uint8_t {
   sigmoid,              // σ(a)
   sigmoid_plus,         // σ(a + p)
   times,                // a·b
+  minus_times,          // −a·b
   times_vector,         // a·p
   affine,               // a·p + q
   sigmoid_gate,         // a·σ(b)
@@ -44,6 +45,7 @@ struct FormulaInputs {
     case Formula::affine:
       return {1, 2};
     case Formula::times:
+    case Formula::minus_times:
     case Formula::sigmoid_gate:
       return {2, 0};
     case Formula::mix:

@@ -241,39 +241,46 @@ RaceResult run_race(const RaceOptions& options, const std::vector<Entry>& entrie
   return result;
 }
 
+namespace {
+
+// Every field of an outcome but its loads, under its name: for writing and for reading.
+template <class O, class Field> void each_field(O& o, const Field& field) {
+  field("id", o.id);
+  field("arm", o.arm);
+  field("seed", o.seed);
+  field("step", o.step);
+  field("tokens", o.tokens);
+  field("flops", o.flops);
+  field("bpb", o.bpb);
+  field("domain_bpb", o.domain_bpb);
+  field("losses", o.losses);
+  field("step_seconds", o.step_seconds);
+  field("cooled_bpb", o.cooled_bpb);
+  field("flops_per_token", o.flops_per_token);
+  field("parameters", o.parameters);
+  field("active_parameters", o.active_parameters);
+  field("active_matrix", o.active_matrix);
+  field("ram_predicted", o.ram_predicted);
+  field("ram_measured", o.ram_measured);
+  field("failed", o.failed);
+}
+
+}  // namespace
+
 Json Outcome::to_json() const {
-  Json l = Json::array();
-  for (const Load& load : loads) l.push_back({{"layer", load.layer}, {"step", load.step}, {"share", load.share}, {"by_domain", load.by_domain}});
-  return {{"id", id}, {"arm", arm}, {"seed", seed}, {"step", step}, {"tokens", tokens}, {"flops", flops}, {"bpb", bpb},
-          {"domain_bpb", domain_bpb}, {"losses", losses}, {"step_seconds", step_seconds}, {"cooled_bpb", cooled_bpb}, {"loads", l},
-          {"flops_per_token", flops_per_token}, {"parameters", parameters}, {"active_parameters", active_parameters}, {"active_matrix", active_matrix},
-          {"ram_predicted", ram_predicted}, {"ram_measured", ram_measured}, {"failed", failed}};
+  Json j;
+  each_field(*this, [&](const char* key, const auto& value) { j[key] = value; });
+  j["loads"] = Json::array();
+  for (const Load& load : loads) j["loads"].push_back({{"layer", load.layer}, {"step", load.step}, {"share", load.share}, {"by_domain", load.by_domain}});
+  return j;
 }
 
 Outcome Outcome::from_json(const Json& j) {
   Outcome o;
-  const auto read = [&](const char* key, auto& to) { j.at(key).get_to(to); };
-  read("id", o.id);
-  read("arm", o.arm);
-  read("seed", o.seed);
-  read("step", o.step);
-  read("tokens", o.tokens);
-  read("flops", o.flops);
-  read("bpb", o.bpb);
-  read("domain_bpb", o.domain_bpb);
-  read("losses", o.losses);
-  read("step_seconds", o.step_seconds);
-  read("cooled_bpb", o.cooled_bpb);
+  each_field(o, [&](const char* key, auto& value) { j.at(key).get_to(value); });
   for (const Json& l : j.at("loads"))
     o.loads.push_back({l.at("layer").get<int>(), l.at("step").get<std::vector<double>>(), l.at("share").get<std::vector<std::vector<double>>>(),
                        l.at("by_domain").get<std::vector<std::vector<int64_t>>>()});
-  read("flops_per_token", o.flops_per_token);
-  read("parameters", o.parameters);
-  read("active_parameters", o.active_parameters);
-  read("active_matrix", o.active_matrix);
-  read("ram_predicted", o.ram_predicted);
-  read("ram_measured", o.ram_measured);
-  read("failed", o.failed);
   return o;
 }
 

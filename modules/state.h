@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstring>
+#include <span>
 
 #include "modules/module.h"
+#include "ops/conv.h"
 
 namespace gamut {
 
@@ -41,6 +43,25 @@ class RecurrentState : public MixerState {
   std::vector<Tensor> tensors_;
   int64_t seen_ = 0;
   mutable bool shared_ = false;
+};
+
+// What a mixer remembers whose inputs pass short convolutions before they reach a memory: each convolution's last inputs, then the memory.
+struct ConvolvedState {
+  std::vector<Tensor> histories;  // null tensors without a state
+  Tensor memory;                  // likewise
+
+  ConvolvedState(Pass& pass, size_t convolutions) : histories(convolutions) {
+    if (!pass.state) return;
+    histories = static_cast<RecurrentState&>(*pass.state).advance(pass.tape, pass.length());
+    memory = histories.back();
+    histories.pop_back();
+  }
+  static std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, std::span<const ops::ConvWeight> convolutions, DType dtype, const Shape& memory) {
+    auto state = std::make_unique<RecurrentState>();
+    for (const ops::ConvWeight& c : convolutions) state->add(tape, {batch, c.w_CW.shape()[1] - 1, c.w_CW.shape()[0]}, dtype);
+    state->add(tape, memory, parameter_dtype(dtype));
+    return state;
+  }
 };
 
 }  // namespace gamut

@@ -41,15 +41,9 @@ class GatedDeltaNet : public SequenceMixer {
   Tensor forward(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
     const int64_t b = pass.batch(), t = pass.length();
-    const Tensor* history = nullptr;
-    Tensor memory;
-    if (pass.state) {
-      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*pass.state).advance(tape, t);
-      history = kept.data();
-      memory = kept[3];
-    }
+    const ConvolvedState state(pass, convs_.size());
     std::vector<Tensor> p = ops::linear(tape, x, projections_);
-    for (size_t i = 0; i < 3; ++i) p[i] = ops::conv(tape, p[i], convs_[i], history ? history[i] : Tensor());
+    for (size_t i = 0; i < 3; ++i) p[i] = ops::conv(tape, p[i], convs_[i], state.histories[i]);
     const std::vector<Tensor> gates = ops::linear(tape, x, gates_, parameter_dtype(dtype_));
     // x/√(Σx² + ε) is RMSNorm with ε/K, divided by √K; the query's factor goes into the scale.
     const double k = static_cast<double>(o_.key_dim);
@@ -60,16 +54,13 @@ class GatedDeltaNet : public SequenceMixer {
     a.beta = ops::map(tape, Formula::sigmoid, {gates[0]});
     const Tensor step = ops::map(tape, Formula::softplus_plus, {gates[1]}, {decay_bias_}, 0, std::numeric_limits<float>::max());
     a.decay = ops::map(tape, Formula::minus_exp_times, {step}, {decay_rate_});
-    const Tensor o = ops::norm(tape, ops::linear_attention(tape, a, memory), norm_);
+    const Tensor o = ops::norm(tape, ops::linear_attention(tape, a, state.memory), norm_);
     const Tensor y = ops::gate(tape, kernels::Activation::silu, p[3], o.reshape(p[3].shape()));
     return ops::linear(tape, y, output_);
   }
 
   std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, int64_t) const override {
-    auto state = std::make_unique<RecurrentState>();
-    for (const ops::ConvWeight& c : convs_) state->add(tape, {batch, o_.conv - 1, c.w_CW.shape()[0]}, dtype_);
-    state->add(tape, {batch, o_.value_heads, o_.key_dim, o_.value_dim}, parameter_dtype(dtype_));
-    return state;
+    return ConvolvedState::start(tape, batch, convs_, dtype_, {batch, o_.value_heads, o_.key_dim, o_.value_dim});
   }
 
  private:

@@ -42,15 +42,10 @@ class Mamba : public SequenceMixer {
 
   Tensor forward(Pass& pass, const Tensor& input) override {
     Tape& tape = pass.tape;
-    Tensor history, memory;
-    if (pass.state) {
-      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*pass.state).advance(tape, pass.length());
-      history = kept[0];
-      memory = kept[1];
-    }
+    const ConvolvedState state(pass, 1);
     const DType p = parameter_dtype(dtype_);
     const std::vector<Tensor> xz = ops::linear(tape, input, input_);
-    const Tensor x = ops::conv(tape, xz[0], conv_, history);
+    const Tensor x = ops::conv(tape, xz[0], conv_, state.histories[0]);
     Tensor dt = ops::linear(tape, x, step_in_);
     std::vector<Tensor> bc = ops::linear(tape, x, memory_, p);
     if (!norms_.empty()) {
@@ -58,15 +53,12 @@ class Mamba : public SequenceMixer {
       for (size_t i = 0; i < 2; ++i) bc[i] = ops::norm(tape, bc[i], norms_[i + 1]);
     }
     const Tensor delta = ops::map(tape, kernels::Formula::softplus_plus, {ops::linear(tape, dt, step_, p)}, {step_bias_}, 0, std::numeric_limits<float>::max());
-    const Tensor y = ops::scan(tape, {.x = x, .delta = delta, .b = bc[0], .c = bc[1], .log_rate_EN = log_rate_, .skip_E = skip_}, memory);
+    const Tensor y = ops::scan(tape, {.x = x, .delta = delta, .b = bc[0], .c = bc[1], .log_rate_EN = log_rate_, .skip_E = skip_}, state.memory);
     return ops::linear(tape, ops::gate(tape, kernels::Activation::silu, xz[1], y), output_);
   }
 
   std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, int64_t) const override {
-    auto state = std::make_unique<RecurrentState>();
-    state->add(tape, {batch, o_.conv - 1, o_.inner}, dtype_);
-    state->add(tape, {batch, o_.state, o_.inner}, parameter_dtype(dtype_));
-    return state;
+    return ConvolvedState::start(tape, batch, std::span(&conv_, 1), dtype_, {batch, o_.state, o_.inner});
   }
 
  private:

@@ -45,19 +45,13 @@ class Mamba2 : public SequenceMixer {
   Tensor forward(Pass& pass, const Tensor& input) override {
     Tape& tape = pass.tape;
     const int64_t b = pass.batch(), t = pass.length();
-    const Tensor* history = nullptr;
-    Tensor memory;
-    if (pass.state) {
-      const std::vector<Tensor>& kept = static_cast<RecurrentState&>(*pass.state).advance(tape, t);
-      history = kept.data();
-      memory = kept[3];
-    }
+    const ConvolvedState state(pass, convs_.size());
     std::vector<Tensor> p = ops::linear(tape, input, projections_);
-    for (size_t i = 0; i < 3; ++i) p[i + 1] = ops::conv(tape, p[i + 1], convs_[i], history ? history[i] : Tensor());
+    for (size_t i = 0; i < 3; ++i) p[i + 1] = ops::conv(tape, p[i + 1], convs_[i], state.histories[i]);
     const Tensor step = ops::map(tape, Formula::softplus_plus, {ops::linear(tape, input, step_, parameter_dtype(dtype_))}, {step_bias_}, o_.step_min, o_.step_max);
     const ops::LinearAttention a{.q = p[3].reshape({b, t, o_.groups, o_.state}), .k = p[2].reshape({b, t, o_.groups, o_.state}), .v = p[1].reshape({b, t, o_.heads, o_.head_dim}),
                                  .decay = ops::map(tape, Formula::minus_exp_times, {step}, {decay_rate_}), .beta = step, .skip_H = skip_};
-    Tensor y = ops::gate(tape, kernels::Activation::silu, p[0], ops::linear_attention(tape, a, memory).reshape(p[0].shape()));
+    Tensor y = ops::gate(tape, kernels::Activation::silu, p[0], ops::linear_attention(tape, a, state.memory).reshape(p[0].shape()));
     if (o_.norm) {
       const int64_t inner = y.width();
       y = ops::norm(tape, y.reshape({b, t, o_.norm_groups, inner / o_.norm_groups}), {.eps = o_.norm_eps}).reshape({b, t, inner});
@@ -67,10 +61,7 @@ class Mamba2 : public SequenceMixer {
   }
 
   std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, int64_t) const override {
-    auto state = std::make_unique<RecurrentState>();
-    for (const ops::ConvWeight& c : convs_) state->add(tape, {batch, o_.conv - 1, c.w_CW.shape()[0]}, dtype_);
-    state->add(tape, {batch, o_.heads, o_.state, o_.head_dim}, parameter_dtype(dtype_));
-    return state;
+    return ConvolvedState::start(tape, batch, convs_, dtype_, {batch, o_.heads, o_.state, o_.head_dim});
   }
 
  private:

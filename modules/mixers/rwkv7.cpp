@@ -73,11 +73,10 @@ class Rwkv7 : public SequenceMixer {
     // κ̂: RMSNorm divided by √K has length 1.
     const double dim = static_cast<double>(o_.head_dim);
     if (!unit_.gain_D) unit_ = {.eps = o_.key_eps / dim, .gain_D = ops::constant(tape, {o_.head_dim}, p, 1 / std::sqrt(dim))};
-    if (!minus_one_) minus_one_ = ops::constant(tape, {width_}, p, -1);
     const Tensor removed = ops::norm(tape, ops::map(tape, Formula::times_vector, {k}, {key_removed_}).reshape(heads), unit_).reshape(k.shape());
     const Tensor written = ops::map(tape, Formula::key_scale, {k, a}, {key_rate_});
-    Tensor o = ops::dplr(tape, {.q = r.reshape(heads), .k = written.reshape(heads), .v = v.reshape(heads), .a = ops::map(tape, Formula::times_vector, {removed}, {minus_one_}).reshape(heads),
-                                .b = ops::map(tape, Formula::times, {removed, a}).reshape(heads), .decay = log_w.reshape(heads)}, memory);
+    Tensor o = ops::dplr(tape, {.q = r.reshape(heads), .k = written.reshape(heads), .v = v.reshape(heads), .a = removed.reshape(heads),
+                                .b = ops::map(tape, Formula::minus_times, {removed, a}).reshape(heads), .decay = log_w.reshape(heads)}, memory);
     o = ops::norm(tape, o, {.kind = kernels::NormKind::layer, .eps = o_.norm_eps}).reshape(x.shape());
     o = ops::map(tape, Formula::affine, {o}, {norm_gain_, norm_bias_});
     o = ops::add_bonus(tape, o.reshape(heads), r.reshape(heads), written.reshape(heads), v.reshape(heads), bonus_).reshape(x.shape());
@@ -102,7 +101,7 @@ class Rwkv7 : public SequenceMixer {
   std::vector<Tensor> mix_;
   ops::LinearWeight receptance_, key_, value_, output_;
   LowRank decay_, rate_, gate_, residual_;
-  Tensor decay_base_, rate_base_, residual_base_, key_removed_, key_rate_, bonus_, norm_gain_, norm_bias_, minus_one_;
+  Tensor decay_base_, rate_base_, residual_base_, key_removed_, key_rate_, bonus_, norm_gain_, norm_bias_;
   ops::NormWeight unit_;
 };
 

@@ -98,7 +98,7 @@ void recurrent(Size size, Add add) {
   }
   if (size != Size::small) return;
   const std::pair<const char*, Formula> formulas[] = {
-      {"tanh", Formula::tanh}, {"sigmoid", Formula::sigmoid}, {"sigmoid_plus", Formula::sigmoid_plus}, {"times", Formula::times}, {"times_vector", Formula::times_vector},
+      {"tanh", Formula::tanh}, {"sigmoid", Formula::sigmoid}, {"sigmoid_plus", Formula::sigmoid_plus}, {"times", Formula::times}, {"minus_times", Formula::minus_times}, {"times_vector", Formula::times_vector},
       {"affine", Formula::affine}, {"sigmoid_gate", Formula::sigmoid_gate}, {"minus_exp_times", Formula::minus_exp_times}, {"mix", Formula::mix},
       {"mix_sigmoid_plus", Formula::mix_sigmoid_plus}, {"key_scale", Formula::key_scale}};
   for (const auto& [name, formula] : formulas) add(map_case(name, formula, 5, 37));

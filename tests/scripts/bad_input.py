@@ -14,18 +14,11 @@ import sys
 import tempfile
 import time
 
+from checks import expect, report
+
 GAMUT, FIXTURES = sys.argv[1], pathlib.Path(sys.argv[2])
 ENVIRONMENT = dict(os.environ, GAMUT_LOG="error")
-passed = failed = 0
 
-
-def expect(condition, what, found=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}" + (f": {found}" if found != "" else ""))
 
 
 def listing(folder):
@@ -259,5 +252,4 @@ with tempfile.TemporaryDirectory(prefix="gamut-bad-") as name:
     models(work)
     runs(work)
     on_small_disk(work)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+report()

@@ -11,17 +11,10 @@ import subprocess
 import sys
 import tempfile
 
+from checks import expect, report
+
 GAMUT, FIXTURES = sys.argv[1], pathlib.Path(sys.argv[2])
-passed = failed = 0
 
-
-def expect(condition, what, found=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}" + (f": {found}" if found != "" else ""))
 
 
 def gamut(*arguments, code=0):
@@ -155,5 +148,4 @@ with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
     explain()
     score_and_generate(work)
     memory_and_diff(work)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+report()

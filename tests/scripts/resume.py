@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+from checks import expect, report
+
 GAMUT = os.path.abspath(sys.argv[1])
 STEPS = 60
 RECIPE = """
@@ -46,16 +48,10 @@ CHANNELS = {
     "dense": '{ kind = "ffn", hidden = 64 }',
     "moe": '{ kind = "moe", experts = 4, top_k = 2, hidden = 32, router = { score = "sigmoid", balance = "bias", scale = 2.0 } }',
 }
-passed = failed = 0
 
 
 def check(what, good, detail=""):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED: {what} {detail}", flush=True)
+    expect(good, what, detail)
 
 
 def write_texts(folder):
@@ -197,7 +193,6 @@ def truncated(folder, recipe):
 
 
 def main():
-    began = time.time()
     rng = random.Random(os.environ.get("GAMUT_TEST_SEED") or time.time_ns())
     for dtype in ("f32", "bf16"):
         for kind, channel in CHANNELS.items():
@@ -218,8 +213,7 @@ def main():
                     full_disk(folder, "recipe")
                     other_recipe(folder, "recipe")
                     truncated(folder, "recipe")
-    print(f"{passed} passed, {failed} failed in {time.time() - began:.0f} s")
-    sys.exit(1 if failed else 0)
+    report()
 
 
 main()

@@ -20,14 +20,7 @@ import sys
 import tempfile
 import time
 
-failures = 0
-
-
-def expect(condition, what, found=""):
-    global failures
-    if not condition:
-        failures += 1
-        print(f"FAILED {what}" + (f": {found}" if found != "" else ""))
+from checks import expect, report
 
 
 def write_texts(folder, rng):
@@ -169,8 +162,8 @@ def main():
         reference, seconds = undisturbed(study)
         disturbed(study, reference, seconds, rng)
         on_a_terminal(study)
-    return 1 if failures else 0
+    report()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -33,6 +33,14 @@ using PostProcessorPtr = std::unique_ptr<const PostProcessor>;
 
 FramedIds unframed(const std::vector<int32_t>& first, const std::vector<int32_t>* second);
 
+// A list of special tokens and places for the texts, for one text and for two.
+struct TemplatePiece {
+  enum Kind : uint8_t { first, second, tokens } kind;
+  std::vector<int32_t> ids;  // of a special token
+  int32_t type = 0;
+};
+PostProcessorPtr make_template(std::vector<TemplatePiece> single, std::vector<TemplatePiece> pair);
+
 PostProcessorPtr read_post_processor(Config& cfg);  // by "type"
 PostProcessorPtr read_post_processors(Config& cfg);
 PostProcessorPtr read_template(Config& cfg);

@@ -5,24 +5,18 @@
 namespace gamut {
 namespace {
 
-// A list of special tokens and places for the texts.
 class Template final : public PostProcessor {
  public:
-  struct Piece {
-    enum { first, second, tokens } kind;
-    std::vector<int32_t> ids;  // of a special token
-    int32_t type;
-  };
-  Template(std::vector<Piece> single, std::vector<Piece> pair) : single_(std::move(single)), pair_(std::move(pair)) {}
+  Template(std::vector<TemplatePiece> single, std::vector<TemplatePiece> pair) : single_(std::move(single)), pair_(std::move(pair)) {}
 
   FramedIds apply(const std::vector<int32_t>& first, const std::vector<int32_t>* second) const override {
     FramedIds out;
-    for (const Piece& piece : second ? pair_ : single_) out.add(piece.kind == Piece::tokens ? piece.ids : piece.kind == Piece::second && second ? *second : first, piece.type);
+    for (const TemplatePiece& piece : second ? pair_ : single_) out.add(piece.kind == TemplatePiece::tokens ? piece.ids : piece.kind == TemplatePiece::second && second ? *second : first, piece.type);
     return out;
   }
 
  private:
-  std::vector<Piece> single_, pair_;
+  std::vector<TemplatePiece> single_, pair_;
 };
 
 using SpecialTokens = std::map<std::string, std::vector<int32_t>>;
@@ -42,8 +36,8 @@ SpecialTokens take_special_tokens(Config& cfg) {
   return out;
 }
 
-std::vector<Template::Piece> take_pieces(Config& cfg, const std::string& key, const SpecialTokens& special, bool two) {
-  std::vector<Template::Piece> out;
+std::vector<TemplatePiece> take_pieces(Config& cfg, const std::string& key, const SpecialTokens& special, bool two) {
+  std::vector<TemplatePiece> out;
   for (Config& item : take_objects(cfg, key)) {
     const bool text = item.has("Sequence");
     Config about = item.sub(text ? "Sequence" : "SpecialToken");
@@ -53,11 +47,11 @@ std::vector<Template::Piece> take_pieces(Config& cfg, const std::string& key, co
     item.finish();
     if (text) {
       if (name != "A" && !(two && name == "B")) about.reject("id", "is '" + name + "'; expected " + (two ? "A or B" : "A"));
-      out.push_back({name == "A" ? Template::Piece::first : Template::Piece::second, {}, type});
+      out.push_back({name == "A" ? TemplatePiece::first : TemplatePiece::second, {}, type});
     } else {
       const auto ids = special.find(name);
       if (ids == special.end()) about.reject("id", "'" + name + "' is not among special_tokens");
-      out.push_back({Template::Piece::tokens, ids->second, type});
+      out.push_back({TemplatePiece::tokens, ids->second, type});
     }
   }
   return out;
@@ -65,10 +59,12 @@ std::vector<Template::Piece> take_pieces(Config& cfg, const std::string& key, co
 
 }  // namespace
 
+PostProcessorPtr make_template(std::vector<TemplatePiece> single, std::vector<TemplatePiece> pair) { return std::make_unique<Template>(std::move(single), std::move(pair)); }
+
 PostProcessorPtr read_template(Config& cfg) {
   const SpecialTokens special = take_special_tokens(cfg);
   auto single = take_pieces(cfg, "single", special, false);
-  return std::make_unique<Template>(std::move(single), take_pieces(cfg, "pair", special, true));
+  return make_template(std::move(single), take_pieces(cfg, "pair", special, true));
 }
 
 }  // namespace gamut
