@@ -88,7 +88,7 @@ Scores score(Model& model, const Device& device, const ScoreInput& in, const Sco
   {
     Tape tape(device, Tape::Mode::inference);
     Pass pass{.tape = tape, .ids_BT = id_tensor(tape, in.ids, in.rows, in.length, vocab)};
-    pass.sight = build_objective(model.spec().objective)->sight();
+    pass.visibility.sight = build_objective(model.spec().objective)->sight();
     if (options.hidden_states) pass.hidden_states = &scores.hidden_states;
     if (options.router_logits) pass.router_logits = &scores.router_logits;
     const Tensor hidden = model.hidden(pass);

@@ -12,10 +12,10 @@ namespace gamut::kernels {
 
 // Enough for every implementation and both directions. ref: a query's scores, or a query's gradient and those of all keys and
 // values.
-int64_t attention_scratch(DType dtype, int64_t queries, int64_t keys, int64_t group, int64_t head_dim, int64_t value_dim) {
+int64_t attention_scratch(DType dtype, int64_t queries, int64_t keys, int64_t group, int64_t head_dim, int64_t value_dim, bool biased) {
   const int64_t ref = head_dim + keys * (head_dim + value_dim + 1);
-  const AttentionFloats vector = attention_floats(queries, keys, group, head_dim, value_dim);
-  const int64_t tiled = dtype == DType::bf16 ? attention_scratch_tiled(queries, keys, group, head_dim, value_dim) : 0;
+  const AttentionFloats vector = attention_floats(queries, keys, group, head_dim, value_dim, biased);
+  const int64_t tiled = dtype == DType::bf16 ? attention_scratch_tiled(queries, keys, group, head_dim, value_dim, biased) : 0;
   return std::max({ref * static_cast<int64_t>(size_of(parameter_dtype(dtype))), vector.forward * 4, vector.backward * 4, tiled});
 }
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/simd/attention_layout.h"
-
 namespace gamut::kernels {
 namespace {
 
@@ -59,8 +57,7 @@ struct View {
     rows = queries * group;
     tiles = ceil_div(ceil_div(rows, kernel.row_multiple), std::max(1, kernel.rows_for(kernel.panels) / kernel.row_multiple));
     for (int64_t i = 0; i < queries; ++i) {
-      const KeyRange range = visible_keys(a.sight, a.keys, a.offset + first + i);
-      const KeyPart part{static_cast<int32_t>(std::clamp<int64_t>(range.begin - block, 0, kKeyBlock)), static_cast<int32_t>(std::clamp<int64_t>(range.end - block, 0, kKeyBlock))};
+      const KeyPart part = visible_part(a.sight, a.keys, a.offset + first + i, block);
       std::fill_n(part_R + i * group, group, part);
     }
     for (int64_t t = 0; t < tiles; ++t) {
@@ -131,14 +128,14 @@ constexpr int64_t kLanes = 16;
 
 }  // namespace
 
-int64_t attention_scratch_tiled(int64_t queries, int64_t keys, int64_t group, int64_t head_dim, int64_t value_dim) {
+int64_t attention_scratch_tiled(int64_t queries, int64_t keys, int64_t group, int64_t head_dim, int64_t value_dim, bool biased) {
   const int64_t most = queries_per_block(group) * group, rows = round_up(queries * group, most) + most, k = 2 * steps_of(head_dim), v = 2 * steps_of(value_dim);
   const int64_t all_keys = round_up(std::max<int64_t>(keys, 1), kKeyBlock), row_steps = 2 * steps_of(most);
   const int64_t softmax = round_up(most, 16) * (4 * 4 + 4 * kLanes + 16) + 1024;
   const int64_t forward = all_keys * 2 * (k + v) + most * (2 * k + 4 * v + 6 * kKeyBlock) + softmax;
   const int64_t backward = rows * (2 * k + 2 * v + 4 * k + 8) + (rows / most + 1) * row_steps * 2 * (k + v) + kKeyBlock * (2 * (2 * k + v) + 4 * (k + v)) + most * kKeyBlock * 12 +
                            row_steps * 2 * kKeyBlock * 2 + softmax + 4096;
-  return std::max(forward, backward);
+  return std::max(forward, backward) + (biased ? 8 * group * bias_width(queries, keys) : 0);
 }
 
 void attention_forward_tiled(const AttentionForward<bf16>& a, const TileKernel& kernel, const AttentionRows& pass) {
@@ -154,6 +151,7 @@ void attention_forward_tiled(const AttentionForward<bf16>& a, const TileKernel& 
   const int64_t lanes = round_up(most, kLanes);
   auto *max_R = space.take<float>(lanes), *base_R = space.take<float>(lanes), *factor_R = space.take<float>(lanes), *sum_R = space.take<float>(lanes * kLanes);
   View view{kernel, a.group, space.take<KeyPart>(most), space.take<KeyPart>(most)};
+  ScoreChange change = score_change(a, space.take<float>(0), false, kLog2e);
 
   int64_t packed = 0;  // key blocks before this one are packed, or no query looks back at them
   for (int64_t first = 0; first < a.queries; first += step) {
@@ -162,6 +160,10 @@ void attention_forward_tiled(const AttentionForward<bf16>& a, const TileKernel& 
     std::fill_n(out_R, rows * value_width, 0.0f);
     std::fill_n(max_R, lanes, -__builtin_inff());
     std::fill_n(sum_R, lanes * kLanes, 0.0f);
+    for (int64_t r = 0; a.sink && r < rows; ++r) {  // its p is 1 while it is the highest
+      max_R[r] = a.sink[r % a.group] * kLog2e;
+      sum_R[r * kLanes] = 1;
+    }
     const int64_t begin = visible_keys(a.sight, a.keys, a.offset + first).begin, end = visible_keys(a.sight, a.keys, a.offset + first + queries - 1).end;
     for (int64_t block = begin / kKeyBlock * kKeyBlock; block < end; block += kKeyBlock) {
       const int64_t slot = slots == 1 ? 0 : block / kKeyBlock;
@@ -173,7 +175,13 @@ void attention_forward_tiled(const AttentionForward<bf16>& a, const TileKernel& 
       }
       view.look(a, first, queries, block);
       scores(view, kernel, q_R, steps, k_panels + slot * k_bytes, s_R);
-      pass.soften({rows, kKeyBlock, a.scale * kLog2e, view.part_R, view.span_R, s_R, p_R}, max_R, base_R, factor_R, sum_R);
+      ScoreRows score_rows{rows, kKeyBlock, a.scale * kLog2e, view.part_R, view.span_R, s_R, p_R};
+      if (change.any()) {
+        change.look(first, block);
+        pass.change(score_rows, change);
+        score_rows.scale = 1;
+      }
+      pass.soften(score_rows, max_R, base_R, factor_R, sum_R);
       pass.scale_rows(rows, value_width, factor_R, out_R);
       weigh(view, kernel, p_R, v_panels + slot * v_bytes, value_panels, out_R);
     }
@@ -208,6 +216,7 @@ void attention_backward_tiled(const AttentionBackward<bf16>& b, const TileKernel
   auto *p_R = space.take<bf16>(most * kKeyBlock), *ds_R = space.take<bf16>(most * kKeyBlock);
   auto* columns = space.take<std::byte>(row_steps * kPanelStep * (kKeyBlock / kPanel));
   View view{kernel, a.group, space.take<KeyPart>(most), space.take<KeyPart>(most)};
+  ScoreChange change = score_change(a, space.take<float>(0), b.d_bias, kLog2e);
 
   gather_rows(a.q, a.q_stride, a.queries, a.group, d, q_R);
   gather_rows(b.d_out, a.out_stride, a.queries, a.group, v, do_R);
@@ -270,7 +279,8 @@ void attention_backward_tiled(const AttentionBackward<bf16>& b, const TileKernel
       scores(view, kernel, do_R + r * v_width, v_steps, values_T, dp_R);
       std::memset(static_cast<void*>(p_R), 0, static_cast<size_t>(view.rows * kKeyBlock) * 2);  // columns gather whole tiles of keys
       std::memset(static_cast<void*>(ds_R), 0, static_cast<size_t>(view.rows * kKeyBlock) * 2);
-      pass.differentiate({view.rows, kKeyBlock, a.scale * kLog2e, view.part_R, view.span_R, s_R, p_R}, lse_R + r, delta_R + r, dp_R, ds_R);
+      change.look(first, block);
+      pass.differentiate({view.rows, kKeyBlock, a.scale * kLog2e, view.part_R, view.span_R, s_R, p_R}, change, lse_R + r, delta_R + r, dp_R, ds_R);
       gather(p_R, do_packed + i * do_bytes, v_panels, dv);
       gather(ds_R, q_packed + i * q_bytes, k_panels, dk);
       weigh(view, kernel, ds_R, keys, k_panels, dq_R + r * dk_width);
@@ -282,6 +292,7 @@ void attention_backward_tiled(const AttentionBackward<bf16>& b, const TileKernel
   }
   for (int64_t i = 0; i < a.queries; ++i)
     for (int64_t g = 0; g < a.group; ++g) pass.store_row(d, dq_R + (i * a.group + g) * dk_width, a.scale, b.dq + i * a.q_stride + g * d);
+  add_bias_gradient(a, change, b.d_bias);
 }
 
 }  // namespace gamut::kernels

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "core/tape.h"
-#include "kernels/attention.h"
 #include "modules/parameters.h"
 #include "modules/spec.h"
+#include "ops/attention.h"
 #include "ops/balance.h"
 
 namespace gamut {
@@ -38,7 +38,7 @@ struct Pass {
   Tape& tape;
   Tensor ids_BT;                    // int32
   int64_t offset = 0;               // position of the first token
-  kernels::Sight sight;             // who sees whom
+  ops::Visibility visibility;       // who sees whom
   double loss_scale = 1;            // this micro-batch's share of the step, for auxiliary losses
   std::vector<std::unique_ptr<MixerState>>* states = nullptr;  // as Model::start made them: T new tokens after those seen before
   std::vector<RoutingRecord>* routing = nullptr;               // wanted when set
@@ -49,6 +49,7 @@ struct Pass {
   // Left by routers whose balancing loss is pooled over layers; the model adds the loss at the end.
   std::vector<ops::LayerScores> pooled;
   double pooled_coefficient = 0;
+  ops::DistanceBias relative_bias;  // left by an attention with a table of its own, for those that share it [T5]
   Tensor first_values;              // values of the first mixer that leaves them, for mixers that mix them in later [RWKV-7]
   // Filled by the model for the component it is about to run.
   Tensor positions_N;               // int32 [B·T]

@@ -13,7 +13,7 @@ class Causal : public Objective {
     return n;
   }
   ops::HeadLoss loss(Model& model, Pass& pass, const TokenRows& rows, double scale) const override {
-    pass.sight = sight();
+    pass.visibility.sight = sight();
     const Tensor hidden = model.hidden(pass);
     const Tensor target = pass.tape.empty({rows.rows, rows.length}, DType::i32);
     if (pass.tape.runs()) std::copy(rows.targets.begin(), rows.targets.end(), target.data<int32_t>());

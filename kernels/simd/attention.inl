@@ -2,49 +2,35 @@
 //
 // Scores are kept in units of log₂: q is scaled by scale·log₂e, and p = 2^(score − maximum). Every number of a row is made by
 // the same chain of operations however rows are blocked: keys beyond a row's range add exact zeros.
+#include "kernels/simd/attention_scores.inl"
 #include "kernels/simd/attention_tile.inl"
 #include "kernels/simd/kernels.h"
 
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
-constexpr float kLog2e = 1.44269504f, kLn2 = 0.693147181f;
-constexpr float kNothing = -__builtin_inff();
-
-// The part of a key block that is visible: keys begin … end−1 of it, empty when begin ≥ end.
-struct Part {
-  int32_t begin, end;
-  bool empty() const { return begin >= end; }
-};
-
 // What the rows of one block of queries see of one key block. Ranges only move forward from one query to the next.
 struct View {
   int64_t rows, group;
-  Part* part_R;
+  KeyPart* part_R;
 
   template <class T> void look(const AttentionForward<T>& a, int64_t first_query, int64_t queries, int64_t block) {
     rows = queries * group;
     for (int64_t i = 0; i < queries; ++i) {
-      const KeyRange range = visible_keys(a.sight, a.keys, a.offset + first_query + i);
-      const int64_t begin = range.begin - block, end = range.end - block;
-      const Part part{static_cast<int32_t>(begin < 0           ? 0
-                                           : begin < kKeyBlock ? begin
-                                                               : kKeyBlock),
-                      static_cast<int32_t>(end < 0           ? 0
-                                           : end < kKeyBlock ? end
-                                                             : kKeyBlock)};
+      const KeyPart part = visible_part(a.sight, a.keys, a.offset + first_query + i, block);
       for (int64_t g = 0; g < group; ++g) part_R[i * group + g] = part;
     }
   }
   int64_t size(int64_t r) const { return rows - r < kTileRows ? rows - r : kTileRows; }
-  Part tile(int64_t r) const { return {part_R[r].begin, part_R[r + size(r) - 1].end}; }  // the union of its rows
+  KeyPart tile(int64_t r) const { return {part_R[r].begin, part_R[r + size(r) - 1].end}; }  // the union of its rows
+  bool empty() const { return KeyPart{part_R[0].begin, part_R[rows - 1].end}.empty(); }
 };
 
 // s[rows, kKeyBlock] = a[rows, a_step]·(transposed panels of depth d), whole vectors around what each tile of rows sees.
 void scores(const View& view, int64_t d, const float* a, int64_t a_step, const float* panels, float* s) {
   for (int64_t panel = 0; panel < kKeyBlock; panel += kPanel)
     for (int64_t r = 0; r < view.rows; r += kTileRows) {
-      const Part part = view.tile(r);
+      const KeyPart part = view.tile(r);
       const int64_t begin = part.begin > panel ? part.begin / W * W : panel;
       const int64_t end = part.end < panel + kPanel ? (part.end + W - 1) / W * W : panel + kPanel;
       if (part.empty() || begin >= end) continue;
@@ -61,9 +47,13 @@ void scores(const View& view, int64_t d, const float* a, int64_t a_step, const f
     }
 }
 
-GAMUT_INLINE I inside(int64_t key, Part part) {
-  const I index = iota() + static_cast<int32_t>(key);
-  return (index >= static_cast<int32_t>(part.begin)) & (index < static_cast<int32_t>(part.end));
+// Raw scores become scores.
+void change_scores(const View& view, const ScoreChange& change, float* s) {
+  for (int64_t tile = 0; tile < view.rows; tile += kTileRows) {
+    const KeyPart whole = view.tile(tile);
+    if (whole.empty()) continue;
+    for (int64_t r = tile; r < tile + view.size(tile); ++r) change_row(change, r, 1.0f, whole.begin / W * W, (whole.end + W - 1) / W * W, s + r * kKeyBlock);
+  }
 }
 
 // What the running softmax knows of each row of a block of queries.
@@ -79,16 +69,16 @@ void soften(const View& view, float* s, const Running& softmax) {
   for (int64_t r = 0; r < view.rows; r += W)
     store(softmax.base_R + r, load(softmax.max_R + r));  // for rows that see nothing here
   for (int64_t tile = 0; tile < view.rows; tile += kTileRows) {
-    const Part whole = view.tile(tile);
+    const KeyPart whole = view.tile(tile);
     if (whole.empty()) continue;
     const int64_t begin = whole.begin / W * W, end = (whole.end + W - 1) / W * W;
     for (int64_t r = tile; r < tile + view.size(tile); ++r) {
-      const Part part = view.part_R[r];
+      const KeyPart part = view.part_R[r];
       float* row = s + r * kKeyBlock;
       F top = set1(softmax.max_R[r]);
       if (part.begin > begin || part.end < end) {
         for (int64_t j = begin; j < end; j += W) {
-          const F seen = select(inside(j, part), load(row + j), set1(kNothing));
+          const F seen = select(inside(j, part), load(row + j), set1(kNoScore));
           store(row + j, seen);
           top = max(seen, top);
         }
@@ -99,13 +89,13 @@ void soften(const View& view, float* s, const Running& softmax) {
     }
   }
   for (int64_t r = 0; r < view.rows; r += W) {
-    const F before = load(softmax.max_R + r), after = load(softmax.base_R + r), base = select(after == kNothing, F{}, after);
+    const F before = load(softmax.max_R + r), after = load(softmax.base_R + r), base = select(after == kNoScore, F{}, after);
     store(softmax.max_R + r, after);
     store(softmax.base_R + r, base);
     store(softmax.factor_R + r, exp2(before - base));
   }
   for (int64_t tile = 0; tile < view.rows; tile += kTileRows) {
-    const Part whole = view.tile(tile);
+    const KeyPart whole = view.tile(tile);
     if (whole.empty()) continue;
     const int64_t begin = whole.begin / W * W, end = (whole.end + W - 1) / W * W;
     for (int64_t r = tile; r < tile + view.size(tile); ++r) {
@@ -128,7 +118,7 @@ void weigh(const View& view, const float* p, const float* b, int64_t d, const fl
   constexpr int64_t kStep = 64;
   for (int64_t step = 0; step < kKeyBlock; step += kStep)
     for (int64_t r = 0; r < view.rows; r += kTileRows) {
-      const Part part = view.tile(r);
+      const KeyPart part = view.tile(r);
       const int64_t begin = part.begin > step ? part.begin : step, end = part.end < step + kStep ? part.end : step + kStep;
       if (part.empty() || begin >= end) continue;
       multiply(view.size(r), d,
@@ -159,7 +149,8 @@ template <class T> void attention_forward(const AttentionForward<T>& a) {
   float* s_R = space.take(most * kKeyBlock);
   float *max_R = space.take(most), *base_R = space.take(most), *factor_R = space.take(most);
   const Running softmax{max_R, base_R, factor_R, reinterpret_cast<F*>(space.take(most * W))};
-  View view{0, a.group, reinterpret_cast<Part*>(space.take(2 * most))};
+  View view{0, a.group, reinterpret_cast<KeyPart*>(space.take(2 * most))};
+  ScoreChange change = score_change(a, space.next, false, kLog2e);
 
   int64_t packed = 0;  // key blocks before this one are packed, or no query looks back at them
   for (int64_t first = 0; first < a.queries; first += step) {
@@ -167,8 +158,12 @@ template <class T> void attention_forward(const AttentionForward<T>& a) {
     for (int64_t i = 0; i < queries; ++i)
       copy_rows(a.group, d, a.q + (first + i) * a.q_stride, d, a.scale * kLog2e, q_R + i * a.group * d_step);
     for (int64_t i = 0; i < rows * v_step; i += W) store(out_R + i, F{});
-    for (int64_t r = 0; r < rows; r += W) store(max_R + r, set1(kNothing));
+    for (int64_t r = 0; r < rows; r += W) store(max_R + r, set1(kNoScore));
     for (int64_t r = 0; r < rows; ++r) softmax.sum_R[r] = F{};
+    for (int64_t r = 0; a.sink && r < rows; ++r) {  // its p is 1 while it is the highest
+      max_R[r] = a.sink[r % a.group] * kLog2e;
+      softmax.sum_R[r] = keep(set1(1.0f), Some{1});
+    }
     const int64_t begin = visible_keys(a.sight, a.keys, a.offset + first).begin;
     const int64_t end = visible_keys(a.sight, a.keys, a.offset + first + queries - 1).end;
     for (int64_t block = begin / kKeyBlock * kKeyBlock; block < end; block += kKeyBlock) {
@@ -181,6 +176,10 @@ template <class T> void attention_forward(const AttentionForward<T>& a) {
       }
       view.look(a, first, queries, block);
       scores(view, d, q_R, d_step, panels + slot * d_step, s_R);
+      if (change.any()) {
+        change.look(first, block);
+        change_scores(view, change, s_R);
+      }
       soften(view, s_R, softmax);
       weigh(view, s_R, v_rows + slot * v_step, v_step, factor_R, out_R);
     }
@@ -188,8 +187,8 @@ template <class T> void attention_forward(const AttentionForward<T>& a) {
     for (int64_t r = 0; r < rows; ++r) base_R[r] = sum(softmax.sum_R[r]);
     for (int64_t r = 0; r < rows; r += W) {
       const F top = load(max_R + r), total = load(base_R + r);
-      store(inverse_R + r, select(top == kNothing, F{}, 1.0f / total));
-      store(lse_R + r, select(top == kNothing, top, madd(top, set1(kLn2), log(total))));
+      store(inverse_R + r, select(top == kNoScore, F{}, 1.0f / total));
+      store(lse_R + r, select(top == kNoScore, top, madd(top, set1(kLn2), log(total))));
     }
     for (int64_t i = first, r = 0; i < first + queries; ++i)
       for (int64_t g = 0; g < a.group; ++g, ++r) {
@@ -203,25 +202,21 @@ template <class T> void attention_forward(const AttentionForward<T>& a) {
 
 namespace {
 
-// s becomes p, dp becomes ds/scale = p·(dp − delta); zero where a row of the tile does not see.
-void differentiate(const View& view, const float* lse_R, const float* delta_R, float* s, float* dp) {
+// Raw s becomes p, dp becomes ds/scale = p·(dp − delta) as raw scores feel it; zero where a row of the tile does not see.
+template <bool changed> void differentiate(const View& view, const ScoreChange& change, const float* lse_R, const float* delta_R, float* s, float* dp) {
   for (int64_t tile = 0; tile < view.rows; tile += kTileRows) {
-    const Part whole = view.tile(tile);
+    const KeyPart whole = view.tile(tile);
     if (whole.empty()) continue;
     const int64_t begin = whole.begin / W * W, end = (whole.end + W - 1) / W * W;
     for (int64_t r = tile; r < tile + view.size(tile); ++r) {
-      const Part part = view.part_R[r];
+      const KeyPart part = view.part_R[r];
       float *s_r = s + r * kKeyBlock, *dp_r = dp + r * kKeyBlock;
       const bool partial = part.begin > begin || part.end < end;
+      const int64_t bias_at = changed && change.bias ? change.row(r) : 0;
       for (int64_t j = begin; j < end; j += W) {
-        F p = exp2(load(s_r + j) - lse_R[r]), ds = p * (load(dp_r + j) - delta_R[r]);
-        if (partial) {
-          const I seen = inside(j, part);
-          p = select(seen, p, F{});
-          ds = select(seen, ds, F{});
-        }
-        store(s_r + j, p);
-        store(dp_r + j, ds);
+        const Differential d = differential<changed>(change, bias_at + j, load(s_r + j), set1(lse_R[r]), load(dp_r + j), set1(delta_R[r]), partial, inside(j, part));
+        store(s_r + j, d.p);
+        store(dp_r + j, d.ds);
       }
     }
   }
@@ -229,11 +224,13 @@ void differentiate(const View& view, const float* lse_R, const float* delta_R, f
 
 // c[keys, d] += pᵀ·b: for every tile of keys, over the rows that see any of it.
 void gather(const View& view, const float* p, const float* b, int64_t d, float* c) {
-  int64_t from = 0, to = 0;
+  int64_t from = 0, to = 0, top = view.rows;  // the first rows and the last may see nothing
+  while (from < top && view.part_R[from].empty()) from += view.group;
+  while (top > from && view.part_R[top - 1].empty()) top -= view.group;
   for (int64_t j = 0; j < kKeyBlock; j += kTileRows) {
-    while (from < view.rows && view.part_R[from].end <= j) from += view.group;
+    while (from < top && view.part_R[from].end <= j) from += view.group;
     if (to < from) to = from;
-    while (to < view.rows && view.part_R[to].begin < j + kTileRows && !view.part_R[to].empty()) to += view.group;
+    while (to < top && view.part_R[to].begin < j + kTileRows) to += view.group;
     if (from >= to) continue;
     multiply(kTileRows, d,
              {.depth = to - from,
@@ -263,7 +260,8 @@ template <class T> void attention_backward(const AttentionBackward<T>& b) {
         *k_rows = space.take(kKeyBlock * d_step);
   float *dk = space.take(kKeyBlock * d_step), *dv = space.take(kKeyBlock * v_step);
   float *s_R = space.take(most * kKeyBlock), *dp_R = space.take(most * kKeyBlock);
-  View view{0, a.group, reinterpret_cast<Part*>(space.take(2 * most))};
+  View view{0, a.group, reinterpret_cast<KeyPart*>(space.take(2 * most))};
+  ScoreChange change = score_change(a, space.next, b.d_bias, kLog2e);
 
   for (int64_t i = 0; i < a.queries; ++i) {
     const int64_t r = i * a.group;
@@ -291,11 +289,16 @@ template <class T> void attention_backward(const AttentionBackward<T>& b) {
     for (int64_t first = 0; first < a.queries; first += step) {
       const int64_t queries = a.queries - first < step ? a.queries - first : step;
       view.look(a, first, queries, block);
-      if (Part{view.part_R[0].begin, view.part_R[view.rows - 1].end}.empty()) continue;
+      if (view.empty()) continue;
       const int64_t r = first * a.group;
       scores(view, d, q_R + r * d_step, d_step, k_panels, s_R);
       scores(view, a.value_dim, d_out_R + r * v_step, v_step, v_panels, dp_R);
-      differentiate(view, lse_R + r, delta_R + r, s_R, dp_R);
+      if (change.any()) {
+        change.look(first, block);
+        differentiate<true>(view, change, lse_R + r, delta_R + r, s_R, dp_R);
+      } else {
+        differentiate<false>(view, change, lse_R + r, delta_R + r, s_R, dp_R);
+      }
       gather(view, s_R, d_out_R + r * v_step, v_step, dv);
       gather(view, dp_R, q_R + r * d_step, d_step, dk);
       weigh(view, dp_R, k_rows, d_step, nullptr, dq_R + r * d_step);
@@ -312,6 +315,7 @@ template <class T> void attention_backward(const AttentionBackward<T>& b) {
       sweep(d, [&](int64_t c, auto part)
                    GAMUT_INLINED { store(dq + c, load(dq_R + (i * a.group + g) * d_step + c) * a.scale, part); });
     }
+  add_bias_gradient(a, change, b.d_bias);
 }
 
 template void attention_forward(const AttentionForward<float>&);

@@ -1,15 +1,12 @@
 // Passes over rows of attention scores, for attention on block kernels (attention_tiled.h).
 #include "kernels/attention_tiled.h"
-#include "kernels/simd/math.h"
+#include "kernels/simd/attention_scores.inl"
 
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
-constexpr float kNoScore = -__builtin_inff();
-
-GAMUT_INLINE I visible(int64_t key, KeyPart part) {
-  const I index = iota() + static_cast<int32_t>(key);
-  return (index >= part.begin) & (index < part.end);
+void change_rows(const ScoreRows& a, const ScoreChange& change) {
+  for (int64_t r = 0; r < a.rows; ++r) change_row(change, r, a.scale, a.span_R[r].begin, a.span_R[r].end, a.s + r * a.columns);
 }
 
 void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_R, float* sum_R16) {
@@ -20,7 +17,7 @@ void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_
     F top = set1(max_R[r]);
     for (int64_t j = span.begin; j < span.end; j += W) {
       const F x = scale * load(row + j);
-      top = max(j >= part.begin && j + W <= part.end ? x : select(visible(j, part), x, set1(kNoScore)), top);
+      top = max(j >= part.begin && j + W <= part.end ? x : select(inside(j, part), x, set1(kNoScore)), top);
     }
     base_R[r] = highest(top);
   }
@@ -38,7 +35,7 @@ void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_
     F sum = factor_R[r] * load(sum_R16 + r * W);
     for (int64_t j = span.begin; j < span.end; j += W) {
       F p = exp2(scale * load(row + j) - base);
-      if (j < part.begin || j + W > part.end) p = select(visible(j, part), p, F{});
+      if (j < part.begin || j + W > part.end) p = select(inside(j, part), p, F{});
       store(out + j, p);
       sum += p;
     }
@@ -46,23 +43,23 @@ void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_
   }
 }
 
-void differentiate_rows(const ScoreRows& a, const float* lse_R, const float* delta_R, const float* dp, bf16* ds) {
+template <bool changed> void differentiate_rows(const ScoreRows& a, const ScoreChange& change, const float* lse_R, const float* delta_R, const float* dp, bf16* ds) {
   const F scale = set1(a.scale);
   for (int64_t r = 0; r < a.rows; ++r) {
     const KeyPart part = a.part_R[r], span = a.span_R[r];
     const float *s_r = a.s + r * a.columns, *dp_r = dp + r * a.columns;
     const F lse = set1(lse_R[r]), delta = set1(delta_R[r]);
+    const int64_t bias_at = changed && change.bias ? change.row(r) : 0;
     for (int64_t j = span.begin; j < span.end; j += W) {
-      F p = exp2(scale * load(s_r + j) - lse), d = p * (load(dp_r + j) - delta);
-      if (j < part.begin || j + W > part.end) {
-        const I seen = visible(j, part);
-        p = select(seen, p, F{});
-        d = select(seen, d, F{});
-      }
-      store(a.p + r * a.columns + j, p);
-      store(ds + r * a.columns + j, d);
+      const bool partial = j < part.begin || j + W > part.end;
+      const Differential d = differential<changed>(change, bias_at + j, scale * load(s_r + j), lse, load(dp_r + j), delta, partial, inside(j, part));
+      store(a.p + r * a.columns + j, d.p);
+      store(ds + r * a.columns + j, d.ds);
     }
   }
+}
+void differentiate(const ScoreRows& a, const ScoreChange& change, const float* lse_R, const float* delta_R, const float* dp, bf16* ds) {
+  (change.any() ? differentiate_rows<true> : differentiate_rows<false>)(a, change, lse_R, delta_R, dp, ds);
 }
 
 void scale_rows(int64_t rows, int64_t width, const float* factor_R, float* c) {
@@ -76,7 +73,7 @@ void finish_rows(int64_t rows, const float* max_R, const float* sum_R16, float* 
   for (int64_t r = 0; r < rows; r += W) {
     const F top = load(max_R + r), total = load(inverse_R + r);
     store(inverse_R + r, select(top == kNoScore, F{}, 1.0f / total));
-    store(lse_R + r, select(top == kNoScore, top, madd(top, set1(0.693147181f), log(total))));
+    store(lse_R + r, select(top == kNoScore, top, madd(top, set1(kLn2), log(total))));
   }
 }
 
@@ -93,6 +90,6 @@ float inner(int64_t n, const bf16* a, const bf16* b) {
 }  // namespace
 
 static_assert(W == 16, "sums of probabilities gather in sixteen lanes");
-const AttentionRows attention_rows{soften_rows, differentiate_rows, scale_rows, finish_rows, store_row, inner};
+const AttentionRows attention_rows{change_rows, soften_rows, differentiate, scale_rows, finish_rows, store_row, inner};
 
 }  // namespace gamut::kernels::GAMUT_TIER

@@ -11,6 +11,7 @@
 #include "ops/linear.h"
 #include "ops/map.h"
 #include "ops/norm.h"
+#include "ops/relative_bias.h"
 #include "ops/rotary.h"
 
 namespace gamut {
@@ -82,6 +83,8 @@ class Attention : public SequenceMixer {
     if (o.qk_norm != QkNorm::none)
       for (const auto& [name, heads] : {std::pair("query_norm", o.heads), std::pair("key_norm", o.kv_heads)})
         qk_norm_.push_back({.eps = o.norm_eps, .gain_D = ctx.add(name, {(o.qk_norm == QkNorm::all ? heads : 1) * o.head_dim}, Role::norm, Init::constant(1))});
+    if (o.relative_bias.buckets > 0) table_ = ctx.add("relative_bias", {o.relative_bias.buckets, o.heads}, Role::bias, Init::normal(ctx.spec.init_std));
+    if (o.sinks) sinks_ = ctx.add("sinks", {o.heads}, Role::bias, Init::constant(0));
     output_ = projection("output", d, o.heads * o.head_dim, o.output_bias, ctx.into_residual());
   }
 
@@ -99,15 +102,16 @@ class Attention : public SequenceMixer {
       const auto style = o_.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split;
       for (size_t i = 0; i < 2; ++i) qkv[i] = ops::rotary(tape, qkv[i], pass.positions_N, table.cos_MR, table.sin_MR, style);
     }
-    kernels::Sight sight = pass.sight;
-    if (o_.window > 0) sight.window = o_.window;
+    ops::Visibility visibility = pass.visibility;
+    if (o_.window > 0) visibility.sight.window = o_.window;
     Tensor mixed;
     if (pass.state) {
       auto& state = static_cast<KeyValueState&>(*pass.state);
       state.append(tape, qkv[1], qkv[2]);
-      mixed = ops::attention(tape, qkv[0], state.keys, state.values, sight, o_.scale, pass.offset, state.seen);
+      const ops::AttentionScores scores = this->scores(pass, visibility, state.seen);
+      mixed = ops::attention(tape, qkv[0], state.keys, state.values, visibility, scores, pass.offset, state.seen);
     } else {
-      mixed = ops::attention(tape, qkv[0], qkv[1], qkv[2], sight, o_.scale);
+      mixed = ops::attention(tape, qkv[0], qkv[1], qkv[2], visibility, scores(pass, visibility, t), pass.offset);
     }
     if (o_.gate) mixed = ops::map(tape, kernels::Formula::sigmoid_gate, {mixed.reshape(qkv[3].shape()), qkv[3]});
     return ops::linear(tape, mixed, output_);
@@ -118,11 +122,23 @@ class Attention : public SequenceMixer {
   }
 
  private:
+  ops::AttentionScores scores(Pass& pass, const ops::Visibility& visibility, int64_t keys) const {
+    ops::AttentionScores scores{.scale = o_.scale, .softcap = o_.softcap, .sink_H = sinks_};
+    const ops::Distances distances = ops::occurring_distances(visibility, pass.length(), keys, pass.offset);
+    if (o_.alibi > 0) scores.bias = ops::alibi(pass.tape, o_.heads, distances, parameter_dtype(dtype_), o_.alibi);
+    if (table_) pass.relative_bias = ops::relative_bias(pass.tape, table_, distances, o_.relative_bias.max_distance, !visibility.sight.causal);
+    if (table_ || o_.relative_bias.shared) scores.bias = pass.relative_bias;
+    if (o_.relative_bias.shared && !scores.bias.value_HR)
+      throw Error({.who = "attention", .what = "layer " + std::to_string(pass.layer) + " shares a relative bias, but no layer before it has one", .hint = "relative_bias = {buckets = 32} in the first layer"});
+    return scores;
+  }
+
   AttentionOptions o_;
   DType dtype_;
   std::vector<ops::LinearWeight> qkv_;  // and the gate
   ops::LinearWeight output_;
   std::vector<ops::NormWeight> qk_norm_;
+  Tensor table_, sinks_;
   Rope rope_;
 };
 
@@ -155,6 +171,20 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   o.bias = cfg.take<bool>("bias", false);
   o.output_bias = cfg.take<bool>("output_bias", o.bias);
   o.gate = cfg.take<bool>("gate", false);
+  o.alibi = cfg.take_in<double>("alibi", 0, 0, 1e6);
+  o.softcap = cfg.take_in<double>("softcap", 0, 0, 1e9);
+  o.sinks = cfg.take<bool>("sinks", false);
+  Config relative = cfg.sub("relative_bias");
+  RelativeBiasOptions& bias = o.relative_bias;
+  bias.shared = relative.take<bool>("shared", false);
+  if (!bias.shared && cfg.has("relative_bias")) {
+    bias.buckets = relative.take_in<int64_t>("buckets", 32, 4, 1 << 20);
+    bias.max_distance = relative.take_in<int64_t>("max_distance", 128, 1, int64_t{1} << 30);
+    if (bias.buckets % 4 != 0) relative.reject("buckets", "must be a multiple of 4, not " + std::to_string(bias.buckets));
+    if (bias.max_distance <= bias.buckets / 2) relative.reject("max_distance", "must be more than half of the buckets");
+  }
+  relative.finish();
+  if (o.alibi > 0 && cfg.has("relative_bias")) cfg.reject("alibi", "and relative_bias exclude each other");
   return o;
 }
 

@@ -9,6 +9,12 @@ namespace gamut {
 // RMSNorm of queries and keys before rotation: of each head, or of all heads of a position together.
 enum class QkNorm : uint8_t { none, head, all };
 
+// A learnt bias of scores by distance: a table of this layer's own, or what the last layer that had one made of it.
+struct RelativeBiasOptions {
+  int64_t buckets = 0, max_distance = 128;
+  bool shared = false;
+};
+
 struct AttentionOptions {
   int64_t heads, kv_heads, head_dim, window;
   double norm_eps;
@@ -16,6 +22,10 @@ struct AttentionOptions {
   QkNorm qk_norm;
   bool rope, bias, output_bias, interleaved, gate;
   RopeOptions rotation;
+  double alibi;    // exponent of the slopes; 0: none
+  double softcap;  // of scores; 0: none
+  bool sinks;
+  RelativeBiasOptions relative_bias;
   static AttentionOptions take(Config& cfg, const ModelSpec& spec);
 };
 

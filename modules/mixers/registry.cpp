@@ -10,7 +10,10 @@ const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "Softmax attention over the visible positions: softmax(q·kᵀ/√K)·v, heads in parallel. kv_heads = heads is multi-head "
        "attention, 1 is multi-query, anything between grouped-query. Options: heads, kv_heads, head_dim, rope, rope_theta, rotary (dimensions "
        "that rotate), rope_interleaved, rope_scaling = {kind = linear | dynamic | yarn | llama3, factor, original_positions, …}, window (0: unlimited), qk_norm (none, head, all: "
-       "RMSNorm of each head or of all together), scale (of q·k; 1/√K), bias, output_bias, gate (σ(W x) on the result). [Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021]",
+       "RMSNorm of each head or of all together), scale (of q·k; 1/√K), bias, output_bias, gate (σ(W x) on the result), "
+       "alibi (exponent of the slopes of a bias −slope·distance, usually 8; 0: none), softcap (c·tanh(score/c); 0: none), sinks (a learnt score per head that takes part of the softmax), "
+       "relative_bias = {buckets, max_distance} (a learnt bias by distance) or {shared = true} (that of the last layer that has one). "
+       "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
        build_attention},
       {"gated_deltanet",
        "A state S per head that decays and is corrected towards what it should hold: S ← e^g·S, S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v after a short causal "

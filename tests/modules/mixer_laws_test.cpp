@@ -1,4 +1,4 @@
-// Laws that every registered sequence mixer keeps, with its default options in a small model: the parallel, chunked and step forms
+// Laws that every registered sequence mixer keeps, with its default options and some others, in a small model: the parallel, chunked and step forms
 // agree; a snapshot continues with the same bits; nothing looks ahead; neighbours in a batch and threads change no bit; the gradient
 // of the whole model is the slope of its loss.
 #include <gtest/gtest.h>
@@ -14,11 +14,26 @@ namespace {
 
 constexpr int64_t kVocab = 37, kWidth = 32, kLength = 70;
 
-ModelSpec small_model(const std::string& mixer, const std::string& dtype) {
+struct Mixers {
+  std::string name;
+  std::vector<Component> layers;
+};
+// Every kind, and kinds whose options change who sees whom or how strongly.
+std::vector<Mixers> mixers() {
+  std::vector<Mixers> all;
+  for (const auto& row : sequence_mixers()) all.push_back({row.kind, {2, {row.kind}}});
+  const auto attention = [](const Json& options) { return Component{"attention", options}; };
+  all.push_back({"attention_window_softcap_sinks", {2, attention({{"window", 20}, {"softcap", 2}, {"sinks", true}})}});
+  all.push_back({"attention_alibi", {2, attention({{"rope", false}, {"alibi", 8}, {"kv_heads", 2}})}});
+  all.push_back({"attention_relative_bias", {attention({{"rope", false}, {"relative_bias", {{"buckets", 8}, {"max_distance", 40}}}}), attention({{"relative_bias", {{"shared", true}}}})}});
+  return all;
+}
+
+ModelSpec small_model(const Mixers& mixers, const std::string& dtype) {
   ModelSpec spec;
   spec.vocab = kVocab;
   spec.width = kWidth;
-  spec.layers.assign(2, {{mixer}, {"ffn", {{"hidden", 48}}}});
+  for (const Component& mixer : mixers.layers) spec.layers.push_back({mixer, {"ffn", {{"hidden", 48}}}});
   spec.init_std = 0.2;  // so that mixing shows
   spec.dtype = dtype;
   return spec;
@@ -33,13 +48,13 @@ std::vector<int32_t> tokens(int64_t rows, uint64_t seed = 1) {
 
 using States = std::vector<std::unique_ptr<MixerState>>;
 
-class MixerLaws : public testing::TestWithParam<std::string> {
+class MixerLaws : public testing::TestWithParam<Mixers> {
  protected:
   struct Built {
     ThreadPool pool;
     Device device;
     Model model;
-    Built(const std::string& mixer, const std::string& dtype, int threads) : pool(threads), device(Device::real(pool)), model(small_model(mixer, dtype), device) {
+    Built(const Mixers& mixer, const std::string& dtype, int threads) : pool(threads), device(Device::real(pool)), model(small_model(mixer, dtype), device) {
       model.parameters().initialise(7, pool);
     }
     // Final hidden states of positions [begin, end) of every row, continuing `states` if given.
@@ -48,7 +63,7 @@ class MixerLaws : public testing::TestWithParam<std::string> {
       std::vector<int32_t> part;
       for (int64_t r = 0; r < rows; ++r) part.insert(part.end(), ids.begin() + r * kLength + begin, ids.begin() + r * kLength + end);
       Tape tape(device, Tape::Mode::inference);
-      Pass pass{.tape = tape, .ids_BT = id_tensor(tape, part, rows, end - begin, kVocab), .offset = begin, .sight = {.causal = true}, .states = states};
+      Pass pass{.tape = tape, .ids_BT = id_tensor(tape, part, rows, end - begin, kVocab), .offset = begin, .visibility = {.sight = {.causal = true}}, .states = states};
       const Tensor hidden = model.hidden(pass);
       std::vector<float> out;
       for (int64_t i = 0; i < hidden.elements(); ++i)
@@ -131,7 +146,7 @@ TEST_P(MixerLaws, GradientIsTheSlopeOfTheLoss) {
   const std::vector<int32_t> ids = tokens(2);
   const auto loss = [&](bool gradients) {
     Tape tape(device, Tape::Mode::training);
-    Pass pass{.tape = tape, .ids_BT = id_tensor(tape, ids, 2, kLength, kVocab), .sight = {.causal = true}};
+    Pass pass{.tape = tape, .ids_BT = id_tensor(tape, ids, 2, kLength, kVocab), .visibility = {.sight = {.causal = true}}};
     const Tensor hidden = model.hidden(pass), target = tape.empty({2, kLength}, DType::i32);
     for (size_t i = 0; i < ids.size(); ++i) target.data<int32_t>()[i] = static_cast<int64_t>(i + 1) % kLength ? ids[(i + 1) % ids.size()] : -100;
     ops::cross_entropy(tape, hidden, model.head(), target, 0.01);
@@ -171,12 +186,16 @@ TEST_P(MixerLaws, GradientIsTheSlopeOfTheLoss) {
   EXPECT_NEAR(slope, numeric, 1e-6 * std::abs(numeric) + 1e-9);
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, MixerLaws, testing::ValuesIn([] {
-                           std::vector<std::string> kinds;
-                           for (const auto& row : sequence_mixers()) kinds.push_back(row.kind);
-                           return kinds;
-                         }()),
-                         [](const auto& which) { return which.param; });
+INSTANTIATE_TEST_SUITE_P(Registry, MixerLaws, testing::ValuesIn(mixers()), [](const auto& which) { return which.param.name; });
+
+TEST(Attention, SharingABiasThatNoLayerHasIsAnError) {
+  ThreadPool pool(1);
+  const Device device = Device::shapes_only(pool);
+  Model model(small_model({"", {Component{"attention", {{"relative_bias", {{"shared", true}}}}}}}, "f32"), device);
+  Tape tape(device, Tape::Mode::inference);
+  Pass pass{.tape = tape, .ids_BT = id_tensor(tape, {}, 1, 3, kVocab)};
+  EXPECT_THROW(model.hidden(pass), Error);
+}
 
 }  // namespace
 }  // namespace gamut

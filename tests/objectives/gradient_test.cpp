@@ -131,7 +131,7 @@ TEST(Causal, LossIsTheNegativeLogLikelihoodOfTheNextToken) {
   Tape tape(tiny.device, Tape::Mode::inference);
   Pass pass{.tape = tape, .ids_BT = id_tensor(tape, inputs, 2, 3, 13)};
   const ops::HeadLoss head = build_objective("causal")->loss(tiny.model, pass, {2, 3, inputs, targets}, 0.2);
-  Pass again{.tape = tape, .ids_BT = pass.ids_BT, .sight = {.causal = true}};
+  Pass again{.tape = tape, .ids_BT = pass.ids_BT, .visibility = {.sight = {.causal = true}}};
   const Tensor logits = tiny.model.logits(again, tiny.model.hidden(again));
   double sum = 0;
   for (int64_t t = 0; t < 6; ++t) {
