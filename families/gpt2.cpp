@@ -39,7 +39,7 @@ Family::Written write(const ModelSpec& spec) {
   if (spec.norm != "layer" || spec.placement != NormPlacement::pre) return cannot("norms other than LayerNorm before each block");
   if (spec.positions != "learned") return cannot("positions that are not learned");
   if (spec.embedding_scale != 1) return cannot("a scaled embedding");
-  if (spec.objective != "causal") return cannot("the objective " + spec.objective);
+  if (const std::string more = beyond_decoder(spec); !more.empty()) return cannot(more);
   for (const LayerSpec& layer : spec.layers)
     if (layer.mixer.kind != "attention" || layer.channel.kind != "ffn" || !(layer == spec.layers[0])) return cannot("layers other than attention and ffn, all alike");
   const AttentionOptions a = attention_options(spec, 0);

@@ -38,7 +38,7 @@ Family::Written write(const ModelSpec& spec) {
   const auto cannot = [](const std::string& why) { return Family::Written{{}, why}; };
   if (spec.norm != "rms" || spec.placement != NormPlacement::pre || spec.embedding_norm) return cannot("norms other than RMSNorm before each block");
   if (spec.embedding_scale != 1 || spec.positions != "none") return cannot("positions or scales of the embedding");
-  if (spec.objective != "causal") return cannot("the objective " + spec.objective);
+  if (const std::string more = beyond_decoder(spec); !more.empty()) return cannot(more);
   // Where the layers of each kind are: first and distance.
   struct Places {
     const Component* kind = nullptr;

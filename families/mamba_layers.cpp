@@ -19,7 +19,7 @@ ModelSpec read_backbone(Config& cfg, bool tied) {
 std::string write_backbone(const ModelSpec& spec, const std::string& mixer, Json& config) {
   if (spec.norm != "rms" || spec.placement != NormPlacement::pre || spec.embedding_norm) return "norms other than RMSNorm before each layer";
   if (spec.embedding_scale != 1 || spec.positions != "none") return "positions or scales of the embedding";
-  if (spec.objective != "causal") return "the objective " + spec.objective;
+  if (const std::string more = beyond_decoder(spec); !more.empty()) return more;
   for (const LayerSpec& layer : spec.layers)
     if (layer.mixer.kind != mixer || layer.channel.kind != "none" || !(layer == spec.layers[0])) return "layers other than " + mixer + " alone, all alike";
   config = {{"vocab_size", spec.vocab}, {"hidden_size", spec.width}, {"layer_norm_epsilon", spec.norm_eps}, {"num_hidden_layers", spec.layers.size()}, {"hidden_act", "silu"},

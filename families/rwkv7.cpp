@@ -61,7 +61,8 @@ Rwkv7Options options(const ModelSpec& spec) {
 Family::Written write(const ModelSpec& spec) {
   const auto cannot = [](const std::string& why) { return Family::Written{{}, why}; };
   if (spec.norm != "layer" || spec.placement != NormPlacement::pre || !spec.embedding_norm) return cannot("norms other than LayerNorm after the embedding and before each block");
-  if (spec.embedding_scale != 1 || spec.positions != "none" || spec.objective != "causal") return cannot("positions, scales or another objective");
+  if (spec.embedding_scale != 1 || spec.positions != "none") return cannot("positions or scales");
+  if (const std::string more = beyond_decoder(spec); !more.empty()) return cannot(more);
   for (const LayerSpec& layer : spec.layers)
     if (layer.mixer.kind != "rwkv7" || layer.channel.kind != "shifted_ffn" || !(layer == spec.layers[0])) return cannot("layers other than rwkv7 and shifted_ffn, all alike");
   const Rwkv7Options o = options(spec);

@@ -167,13 +167,22 @@ AttentionOptions attention_options(const ModelSpec& spec, size_t layer) {
   return AttentionOptions::take(cfg, spec);
 }
 
+std::string beyond_decoder(const ModelSpec& spec) {
+  if (!spec.encoder.empty()) return "an encoder";
+  if (spec.token_types > 0) return "token types";
+  if (spec.position_offset > 0) return "positions that do not start at 0";
+  if (spec.heads != ModelSpec{}.heads) return "other heads than a plain one for the vocabulary";
+  if (spec.objective != ModelSpec{}.objective) return "the objective " + spec.objective.kind;
+  return "";
+}
+
 Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
   const auto cannot = [](const std::string& why) { return Family::Written{{}, why}; };
   if (spec.norm != "rms") return cannot("norm = \"" + spec.norm + "\"");
   if (spec.placement != NormPlacement::pre) return cannot("post-norm layers");
   if (spec.embedding_scale != 1) return cannot("a scaled embedding");
   if (spec.positions != "none") return cannot("positions added to the embedding");
-  if (spec.objective != "causal") return cannot("the objective " + spec.objective);
+  if (const std::string more = beyond_decoder(spec); !more.empty()) return cannot(more);
   std::vector<int64_t> windows;
   for (const LayerSpec& layer : spec.layers) {
     if (layer.mixer.kind != "attention") return cannot("the mixer " + layer.mixer.kind);

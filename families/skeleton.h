@@ -33,6 +33,8 @@ std::string take_activation(Config& cfg, const char* key = "hidden_act", const c
 // Dtype, tied embeddings, and the keys that say nothing about what is computed.
 void take_common(Config& cfg, ModelSpec& spec, bool tied);
 
+// What the spec has beyond a causal decoder with a plain head, which most families are; empty: nothing.
+std::string beyond_decoder(const ModelSpec& spec);
 // config.json with the skeleton's keys, or why the dialect cannot express the spec. Channel mixers are not looked at.
 Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect);
 // hidden_act for an activation; empty when transformers has none.

@@ -6,12 +6,13 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "objectives/objective.h"
 
 namespace gamut {
 
 Decoder::Decoder(Model& model, const Device& device, int64_t rows, int64_t capacity) : model_(model), device_(device), rows_(rows) {
-  if (model.spec().objective != "causal")
-    throw Error({.who = "generate", .what = "a model trained for '" + model.spec().objective + "' does not write from left to right"});
+  if (build_objective(model.spec().objective)->writing() != Objective::Writing::left_to_right)
+    throw Error({.who = "generate", .what = "a model trained for '" + model.spec().objective.kind + "' does not write from left to right"});
   Tape tape(device_, Tape::Mode::inference);
   states_ = model.start(tape, rows, capacity);
 }

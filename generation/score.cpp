@@ -50,72 +50,92 @@ TensorBytes bytes_of(const std::string& name, const Tensor& t) {
   return out;
 }
 
-}  // namespace
-
-ScoreInput read_score_input(const Json& document, const std::string& source) {
-  Config cfg(document, {.source = source});
-  ScoreInput in;
-  const Json ids = cfg.take_json("input_ids");
-  if (ids.is_null()) cfg.reject("input_ids", "is missing", "for example {\"input_ids\": [[1, 2, 3]]}");
-  in.ids = take_rows(cfg, "input_ids", 0, in.length, 0);
-  in.rows = static_cast<int64_t>(ids.size());
-  in.mask.assign(in.ids.size(), 1);
-  for (int64_t b = 0; b < in.rows; ++b)
-    for (auto t = static_cast<int64_t>(ids[static_cast<size_t>(b)].size()); t < in.length; ++t) in.mask[static_cast<size_t>(b * in.length + t)] = 0;
-  if (cfg.has("attention_mask")) {
-    const std::vector<int32_t> mask = take_rows(cfg, "attention_mask", in.rows, in.length, 0);
-    for (size_t i = 0; i < mask.size(); ++i) {
-      if (mask[i] != 0 && mask[i] != 1) cfg.reject("attention_mask", "must hold 0 and 1 only, not " + std::to_string(mask[i]));
-      in.mask[i] = in.mask[i] && mask[i];
-      if (in.mask[i] && i % static_cast<size_t>(in.length) != 0 && !in.mask[i - 1])
-        cfg.reject("attention_mask", "has padding before a token in row " + std::to_string(i / static_cast<size_t>(in.length)), "pad on the right");
-    }
+// 0 and 1, with padding at the end alone.
+std::vector<uint8_t> take_mask(Config& cfg, const std::string& key, int64_t rows, int64_t& length) {
+  const std::vector<int32_t> mask = take_rows(cfg, key, rows, length, 0);
+  for (size_t i = 0; i < mask.size(); ++i) {
+    if (mask[i] != 0 && mask[i] != 1) cfg.reject(key, "must hold 0 and 1 only, not " + std::to_string(mask[i]));
+    if (mask[i] && i % static_cast<size_t>(length) != 0 && !mask[i - 1])
+      cfg.reject(key, "has padding before a token in row " + std::to_string(i / static_cast<size_t>(length)), "pad on the right");
   }
-  if (cfg.has("labels")) {
-    in.labels = take_rows(cfg, "labels", in.rows, in.length, -100);
-  } else {
-    in.labels = in.ids;
-    for (size_t i = 0; i < in.labels.size(); ++i)
-      if (!in.mask[i]) in.labels[i] = -100;
-  }
-  cfg.finish();
-  return in;
+  return {mask.begin(), mask.end()};
 }
 
-Scores score(Model& model, const Device& device, const ScoreInput& in, const ScoreOptions& options) {
+// Rows shorter than the longest are padding where they end.
+void hide_padding(const Json& ids, int64_t length, std::vector<uint8_t>& mask) {
+  for (size_t b = 0; b < ids.size(); ++b)
+    for (auto t = static_cast<int64_t>(ids[b].size()); t < length; ++t) mask[b * static_cast<size_t>(length) + static_cast<size_t>(t)] = 0;
+}
+
+}  // namespace
+
+Example read_example(const Json& document, const std::string& source) {
+  Config cfg(document, {.source = source});
+  Example e;
+  const Json ids = cfg.take_json("input_ids");
+  if (ids.is_null()) cfg.reject("input_ids", "is missing", "for example {\"input_ids\": [[1, 2, 3]]}");
+  e.ids = take_rows(cfg, "input_ids", 0, e.length, 0);
+  e.rows = static_cast<int64_t>(ids.size());
+  e.mask.assign(e.ids.size(), 1);
+  if (cfg.has("attention_mask")) e.mask = take_mask(cfg, "attention_mask", e.rows, e.length);
+  hide_padding(ids, e.length, e.mask);
+  if (cfg.has("token_type_ids")) e.token_types = take_rows(cfg, "token_type_ids", e.rows, e.length, 0);
+  if (const Json decoder = cfg.take_json("decoder_input_ids"); !decoder.is_null()) {
+    e.decoder_ids = take_rows(cfg, "decoder_input_ids", e.rows, e.target_length, 0);
+    e.decoder_mask.assign(e.decoder_ids.size(), 1);
+    if (cfg.has("decoder_attention_mask")) e.decoder_mask = take_mask(cfg, "decoder_attention_mask", e.rows, e.target_length);
+    hide_padding(decoder, e.target_length, e.decoder_mask);
+  }
+  const auto per_row = [&](const char* key) {
+    auto list = cfg.take<std::vector<int32_t>>(key);
+    if (static_cast<int64_t>(list.size()) != e.rows) cfg.reject(key, "has " + std::to_string(list.size()) + " entries, input_ids has " + std::to_string(e.rows) + " rows");
+    return list;
+  };
+  if (cfg.has("prefix_length")) e.prefix = per_row("prefix_length");
+  if (cfg.has("next_sentence_label")) e.row_labels = per_row("next_sentence_label");
+  int64_t length = e.label_length();
+  if (const Json* labels = document.contains("labels") ? &document["labels"] : nullptr; labels && labels->is_array() && !labels->empty() && !labels->front().is_array()) {
+    if (!e.row_labels.empty()) cfg.reject("labels", "is a flat list beside next_sentence_label: two classes for each row");
+    e.row_labels = per_row("labels");
+  } else if (cfg.has("labels")) {
+    e.labels = take_rows(cfg, "labels", e.rows, length, -100);
+  } else {
+    const bool decoder = e.target_length > 0;
+    e.labels = decoder ? e.decoder_ids : e.ids;
+    for (size_t i = 0; i < e.labels.size(); ++i)
+      if (!(decoder ? e.decoder_mask : e.mask)[i]) e.labels[i] = -100;
+  }
+  cfg.finish();
+  return e;
+}
+
+Scores score(Model& model, const Device& device, const Example& example, const ScoreOptions& options) {
   Scores scores;
-  const int64_t vocab = model.spec().vocab;
+  const auto own = build_objective(model.spec().objective);
   {
     Tape tape(device, Tape::Mode::inference);
-    Pass pass{.tape = tape, .ids_BT = id_tensor(tape, in.ids, in.rows, in.length, vocab)};
-    pass.visibility.sight = build_objective(model.spec().objective)->sight();
-    if (options.hidden_states) pass.hidden_states = &scores.hidden_states;
-    if (options.router_logits) pass.router_logits = &scores.router_logits;
-    const Tensor hidden = model.hidden(pass);
-    scores.logits_BTV = model.logits(pass, hidden);
+    std::vector<Tensor> hidden_states, router_logits;
+    Pass settings{.tape = tape};
+    if (options.hidden_states) settings.hidden_states = &hidden_states;
+    if (options.router_logits) settings.router_logits = &router_logits;
+    ExampleRun run(model, settings, own->sight(), example);
+    for (const auto& head : model.heads()) scores.tensors[head->name()] = model.result(run.pass(), *head, run.hidden());
+    if (!scores.tensors.contains("logits")) scores.tensors["last_hidden_state"] = run.hidden();
+    const std::string side = model.has_encoder() ? "decoder_" : "";
+    for (size_t i = 0; i < hidden_states.size(); ++i) scores.tensors[side + "hidden_states." + std::to_string(i)] = hidden_states[i];
+    for (size_t i = 0; i < run.encoder_hidden_states().size(); ++i) scores.tensors["encoder_hidden_states." + std::to_string(i)] = run.encoder_hidden_states()[i];
+    for (size_t i = 0; i < router_logits.size(); ++i) scores.tensors["router_logits." + std::to_string(i)] = router_logits[i];
   }
   if (options.loss.empty()) return scores;
 
-  const auto objective = build_objective(options.loss);
-  std::vector<int32_t> targets(in.labels.size(), -100);
-  for (int64_t b = 0; b < in.rows; ++b)
-    for (int64_t t = 0; t + 1 < in.length; ++t) {
-      const int32_t label = in.labels[static_cast<size_t>(b * in.length + t + 1)];
-      if (label >= vocab) throw Error({.who = "score", .what = "label " + std::to_string(label) + " is outside the vocabulary of " + std::to_string(vocab)});
-      targets[static_cast<size_t>(b * in.length + t)] = label;
-    }
-  const TokenRows rows{in.rows, in.length, in.ids, targets};
-  const int64_t count = objective->loss_tokens(rows);
-  if (count == 0) throw Error({.who = "score", .what = "no position bears loss", .hint = "each row needs at least two tokens, or a label that is not negative after the first"});
+  const auto objective = options.loss == model.spec().objective.kind ? build_objective(model.spec().objective) : build_objective({options.loss});
+  const Example aligned = objective->given(example);
+  const double weight = objective->weight(aligned);
+  if (weight == 0) throw Error({.who = "score", .what = "no position bears loss", .hint = "each row needs at least two tokens, or a label that is not negative after the first"});
   // Auxiliary losses arise in training alone, so the loss without gradients is computed the same way.
   Tape tape(device, Tape::Mode::training);
   if (options.gradients) model.parameters().allocate_gradients();
-  Pass pass{.tape = tape, .ids_BT = id_tensor(tape, in.ids, in.rows, in.length, vocab)};
-  if (std::find(in.mask.begin(), in.mask.end(), 0) != in.mask.end()) {
-    pass.counted_N = tape.empty({in.rows * in.length}, DType::u8);
-    std::copy(in.mask.begin(), in.mask.end(), pass.counted_N.data<uint8_t>());
-  }
-  objective->loss(model, pass, rows, 1.0 / static_cast<double>(count));
+  objective->loss(model, {.tape = tape}, aligned, 1 / weight);
   scores.loss = tape.total_loss();
   if (options.gradients) tape.backward();
   else tape.forget();
@@ -123,12 +143,15 @@ Scores score(Model& model, const Device& device, const ScoreInput& in, const Sco
 }
 
 void write_scores(const Scores& scores, const std::filesystem::path& path) {
-  std::vector<TensorBytes> bytes{bytes_of("logits", scores.logits_BTV)};
+  std::vector<TensorBytes> bytes;
+  bool wide = false;
+  for (const auto& [name, tensor] : scores.tensors) {
+    bytes.push_back(bytes_of(name, tensor));
+    wide = wide || tensor.dtype() == DType::f64;
+  }
   const auto loss = static_cast<float>(scores.loss.value_or(0));
-  if (scores.loss && scores.logits_BTV.dtype() == DType::f64) bytes.push_back({{"loss", DType::f64, {}, std::as_bytes(std::span(&*scores.loss, 1))}, {}});
+  if (scores.loss && wide) bytes.push_back({{"loss", DType::f64, {}, std::as_bytes(std::span(&*scores.loss, 1))}, {}});
   else if (scores.loss) bytes.push_back({{"loss", DType::f32, {}, std::as_bytes(std::span(&loss, 1))}, {}});
-  for (size_t i = 0; i < scores.hidden_states.size(); ++i) bytes.push_back(bytes_of("hidden_states." + std::to_string(i), scores.hidden_states[i]));
-  for (size_t i = 0; i < scores.router_logits.size(); ++i) bytes.push_back(bytes_of("router_logits." + std::to_string(i), scores.router_logits[i]));
   std::vector<TensorView> views;
   for (const TensorBytes& b : bytes) views.push_back(b.view);
   write_safetensors(path, views);

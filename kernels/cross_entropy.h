@@ -11,14 +11,15 @@
 
 namespace gamut::kernels {
 
-// loss_N[n] = logsumexp(row) − row[target], or 0 where target < 0 (ignored).
-// d_logits = scale · (softmax − onehot) (+ scale · 2·z·lse·softmax), rounded to T; 0 in ignored rows.
+// loss_N[n] = w·(logsumexp(row) − row[target]) with the row's weight w, or 0 where target < 0 (ignored).
+// d_logits = w·scale · (softmax − onehot) (+ w·scale · 2·z·lse·softmax), rounded to T; 0 in ignored rows.
 // Logits are P; d_logits may be null (evaluation).
 template <class T> struct CrossEntropy {
   using P = accumulator<T>;
   int64_t rows, vocab;
   const P* logits_NV;
   const int32_t* target_N;
+  const P* weight_N = nullptr;  // ? null: 1
   P scale;      // 1 / number of loss-bearing tokens
   P z;          // coefficient of lse² (0: none); not part of loss_N
   P* loss_N;

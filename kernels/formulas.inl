@@ -63,6 +63,7 @@ template <Formula kFormula> struct Formulas;
     }                                                                               \
   };
 GAMUT_FORMULA_IS(tanh, tanh(in[0]))
+GAMUT_FORMULA_IS(scale, c0 * in[0])
 GAMUT_FORMULA_IS(sigmoid, sigmoid(in[0]))
 GAMUT_FORMULA_IS(sigmoid_plus, sigmoid(in[0] + in[1]))
 GAMUT_FORMULA_IS(times, in[0] * in[1])
@@ -85,6 +86,7 @@ template <class Body> void with_formula(Formula formula, const Body& body) {
   case Formula::name:            \
     return body.template operator()<Formula::name>();
     GAMUT_FORMULA_CASE(tanh)
+    GAMUT_FORMULA_CASE(scale)
     GAMUT_FORMULA_CASE(sigmoid)
     GAMUT_FORMULA_CASE(sigmoid_plus)
     GAMUT_FORMULA_CASE(times)

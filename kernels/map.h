@@ -14,6 +14,7 @@ namespace gamut::kernels {
 // Inputs: full ones [N, D] first, then vectors [D] that every row shares; c0, c1 are constants of the call.
 enum class Formula : uint8_t {
   tanh,                 // tanh a
+  scale,                // c0·a
   sigmoid,              // σ(a)
   sigmoid_plus,         // σ(a + p)
   times,                // a·b
@@ -34,6 +35,7 @@ struct FormulaInputs {
 [[gnu::always_inline]] constexpr FormulaInputs inputs_of(Formula formula) {
   switch (formula) {
     case Formula::tanh:
+    case Formula::scale:
     case Formula::sigmoid:
       return {1, 0};
     case Formula::sigmoid_plus:

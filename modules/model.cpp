@@ -1,7 +1,6 @@
 #include "modules/model.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "modules/registry.h"
 #include "ops/add.h"
@@ -28,57 +27,84 @@ std::unique_ptr<Interface> build(const std::vector<Registered<Interface>>& rows,
 
 }  // namespace
 
-Init BuildContext::into_residual() const {
-  return Init::normal(spec.init_scaled_residual ? spec.init_std / std::sqrt(2.0 * static_cast<double>(spec.layers.size())) : spec.init_std);
-}
-
 Model::Model(const ModelSpec& spec, const Device& device)
     : spec_(spec), dtype_(dtype_named(spec.dtype)), parameters_(device.arena, parameter_dtype(dtype_)) {
   if (spec.vocab < 1 || spec.width < 1 || spec.layers.empty())
     throw Error({.who = "model", .what = "needs vocab, width and layers of at least 1; has vocab " + std::to_string(spec.vocab) + ", width " + std::to_string(spec.width) + ", " +
                                          std::to_string(spec.layers.size()) + " layers"});
+  for (size_t i = 0; i < spec.layers.size(); ++i)
+    if ((spec.layers[i].cross.kind != "none") != !spec.encoder.empty())
+      throw Error({.who = "model", .what = "layer " + std::to_string(i) + (spec.encoder.empty() ? " looks at an encoder, and there is none" : " does not look at the encoder"),
+                   .hint = "`cross` in the layers and the table `encoder` belong together"});
   embedding_ = parameters_.add("embedding", {spec.vocab, spec.width}, Role::embedding, Init::normal(spec.init_std));
-  if (spec.positions == "learned") positions_ = parameters_.add("positions", {spec.max_positions, spec.width}, Role::embedding, Init::normal(spec.init_std));
-  if (spec.embedding_norm) embedding_norm_ = add_norm_weight(parameters_, spec_, "embedding_norm");
-  for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const std::string name = "layers." + std::to_string(i);
+  if (spec.token_types > 0) token_types_ = parameters_.add("token_types", {spec.token_types, spec.width}, Role::embedding, Init::normal(spec.init_std));
+  if (!spec.encoder.empty()) encoder_ = build_stack(spec.encoder, "encoder.");
+  decoder_ = build_stack(spec.layers, "");
+  for (const Component& head : spec.heads) heads_.push_back(build(gamut::heads(), head, {parameters_, spec_, "head", 0}, "head"));
+}
+
+Model::Stack Model::build_stack(const std::vector<LayerSpec>& layers, const std::string& prefix) {
+  Stack stack;
+  if (spec_.positions == "learned")
+    stack.positions = parameters_.add(prefix + "positions", {spec_.max_positions + spec_.position_offset, spec_.width}, Role::embedding, Init::normal(spec_.init_std));
+  if (spec_.embedding_norm) stack.embedding_norm = add_norm_weight(parameters_, spec_, prefix + "embedding_norm");
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const std::string name = prefix + "layers." + std::to_string(i);
     const int index = static_cast<int>(i);
     Layer layer;
-    layer.mixer = build(sequence_mixers(), spec.layers[i].mixer, {parameters_, spec_, name + ".mixer", index}, "sequence mixer");
-    if (layer.mixer) layer.mixer_norm = add_norm_weight(parameters_, spec_, name + ".mixer_norm");
-    layer.channel = build(channel_mixers(), spec.layers[i].channel, {parameters_, spec_, name + ".channel", index}, "channel mixer");
-    if (layer.channel) layer.channel_norm = add_norm_weight(parameters_, spec_, name + ".channel_norm");
-    layers_.push_back(std::move(layer));
+    const auto add = [&]<class Interface>(std::unique_ptr<Interface>& part, ops::NormWeight& norm, const std::vector<Registered<Interface>>& rows, const Component& c, const char* role, const char* what) {
+      part = build(rows, c, {parameters_, spec_, name + "." + role, index}, what);
+      if (part) norm = add_norm_weight(parameters_, spec_, name + "." + role + "_norm");
+    };
+    add(layer.mixer, layer.mixer_norm, sequence_mixers(), layers[i].mixer, "mixer", "sequence mixer");
+    add(layer.cross, layer.cross_norm, sequence_mixers(), layers[i].cross, "cross", "sequence mixer");
+    add(layer.channel, layer.channel_norm, channel_mixers(), layers[i].channel, "channel", "channel mixer");
+    stack.layers.push_back(std::move(layer));
   }
-  if (spec.placement == NormPlacement::pre) final_norm_ = add_norm_weight(parameters_, spec_, "final_norm");
-  if (spec.tied) {
-    head_ = embedding_;
-    parameters_.find("embedding")->role = Role::head;
-  } else {
-    head_ = parameters_.add("head", {spec.vocab, spec.width}, Role::head, Init::normal(spec.init_std));
-  }
+  if (spec_.placement == NormPlacement::pre) stack.final_norm = add_norm_weight(parameters_, spec_, prefix + "final_norm");
+  return stack;
+}
+
+const Head& Model::head(const std::string& name) const {
+  for (const auto& head : heads_)
+    if (head->name() == name) return *head;
+  throw Error({.who = "model", .what = "has no head that gives '" + name + "'", .hint = "a model without one embeds texts, but does not speak"});
 }
 
 std::optional<int64_t> Model::position_limit() const {
-  if (positions_) return spec_.max_positions;
+  if (decoder_.positions) return spec_.max_positions;
   return {};
 }
 
+Tensor Model::encode(Pass& pass) { return run(pass, encoder_); }
+
 Tensor Model::hidden(Pass& pass) {
+  if (has_encoder() && !pass.encoded_BSD) throw Error({.who = "model", .what = "an encoder-decoder needs a source", .hint = "give the source as input_ids and the target as decoder_input_ids"});
+  return run(pass, decoder_);
+}
+
+Tensor Model::run(Pass& pass, Stack& stack) {
   Tape& tape = pass.tape;
   const int64_t b = pass.batch(), t = pass.length();
   pass.positions_N = tape.empty({b * t}, DType::i32);
   if (tape.runs())
     for (int64_t i = 0; i < b * t; ++i) pass.positions_N.data<int32_t>()[i] = static_cast<int32_t>(pass.offset + i % t);
   Tensor x = ops::embedding(tape, pass.ids_BT, embedding_, dtype_, spec_.embedding_scale);
-  if (positions_) {
+  if (stack.positions) {
     if (pass.offset + t > spec_.max_positions)
       throw Error({.who = "model", .what = "position " + std::to_string(pass.offset + t - 1) + " is beyond the " + std::to_string(spec_.max_positions) + " learned ones", .hint = "shorten the text"});
-    x = ops::add(tape, x, ops::embedding(tape, pass.positions_N.reshape({b, t}), positions_, dtype_));
+    const Tensor places = tape.empty({b, t}, DType::i32);
+    if (tape.runs())
+      for (int64_t i = 0; i < b * t; ++i) places.data<int32_t>()[i] = pass.positions_N.data<int32_t>()[i] + static_cast<int32_t>(spec_.position_offset);
+    x = ops::add(tape, x, ops::embedding(tape, places, stack.positions, dtype_));
   }
-  if (spec_.embedding_norm) x = ops::norm(tape, x, embedding_norm_);
+  if (token_types_) x = ops::add(tape, x, ops::embedding(tape, pass.token_types_BT ? pass.token_types_BT : tape.zeros({b, t}, DType::i32), token_types_, dtype_));
+  if (spec_.embedding_norm) x = ops::norm(tape, x, stack.embedding_norm);
   Tensor branch;  // what the last component added, not yet in x
+  size_t at = 0;  // of the states
   const auto run = [&](const ops::NormWeight& norm, auto* component) {
+    pass.state = pass.states ? (*pass.states)[at].get() : nullptr;
+    ++at;
     if (!component) return;
     if (spec_.placement == NormPlacement::pre) {
       const ops::AddNorm r = ops::add_norm(tape, x, branch, norm);
@@ -88,34 +114,37 @@ Tensor Model::hidden(Pass& pass) {
       x = ops::add_norm(tape, x, component->forward(pass, x), norm).out;
     }
   };
-  for (size_t i = 0; i < layers_.size(); ++i) {
+  for (size_t i = 0; i < stack.layers.size(); ++i) {
+    const Layer& layer = stack.layers[i];
     pass.layer = static_cast<int>(i);
     if (pass.hidden_states && spec_.placement == NormPlacement::post) pass.hidden_states->push_back(x);
-    pass.state = pass.states ? (*pass.states)[2 * i].get() : nullptr;
-    run(layers_[i].mixer_norm, layers_[i].mixer.get());
+    run(layer.mixer_norm, layer.mixer.get());
     if (pass.hidden_states && spec_.placement == NormPlacement::pre) pass.hidden_states->push_back(x);
-    pass.state = pass.states ? (*pass.states)[2 * i + 1].get() : nullptr;
-    run(layers_[i].channel_norm, layers_[i].channel.get());
+    run(layer.cross_norm, layer.cross.get());
+    run(layer.channel_norm, layer.channel.get());
   }
   if (!pass.pooled.empty()) ops::pooled_balance(tape, pass.pooled, pass.counted_N, pass.pooled_coefficient * pass.loss_scale);
-  if (spec_.placement == NormPlacement::pre) x = ops::add_norm(tape, x, branch, final_norm_).out;
+  if (spec_.placement == NormPlacement::pre) x = ops::add_norm(tape, x, branch, stack.final_norm).out;
   if (pass.hidden_states) pass.hidden_states->push_back(x);
   return x;
 }
 
-Tensor Model::logits(Pass& pass, const Tensor& hidden) const {
-  return ops::linear(pass.tape, hidden, {head_, Tensor()}, parameters_.dtype());
+Tensor Model::result(Pass& pass, const Head& head, const Tensor& hidden) const {
+  const Tensor features = head.features(pass, hidden);
+  const ops::LinearWeight classifier = head.classifier();
+  return classifier.w_NK ? ops::linear(pass.tape, features, classifier, parameters_.dtype()) : features;
 }
 
 void Model::after_step() {
-  for (Layer& layer : layers_)
-    if (layer.channel) layer.channel->after_step();
+  for (Stack* stack : {&encoder_, &decoder_})
+    for (Layer& layer : stack->layers)
+      if (layer.channel) layer.channel->after_step();
 }
 
 std::vector<std::unique_ptr<MixerState>> Model::start(Tape& tape, int64_t batch, int64_t capacity) const {
   std::vector<std::unique_ptr<MixerState>> states;
-  for (const Layer& layer : layers_) {
-    states.push_back(layer.mixer ? layer.mixer->start(tape, batch, capacity) : nullptr);
+  for (const Layer& layer : decoder_.layers) {
+    for (const auto* mixer : {&layer.mixer, &layer.cross}) states.push_back(*mixer ? (*mixer)->start(tape, batch, capacity) : nullptr);
     states.push_back(layer.channel ? layer.channel->start(tape, batch) : nullptr);
   }
   return states;

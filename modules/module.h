@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "core/tape.h"
+#include "kernels/activation.h"
+#include "kernels/attention.h"
 #include "modules/parameters.h"
 #include "modules/spec.h"
 #include "ops/attention.h"
 #include "ops/balance.h"
+#include "ops/linear.h"
 
 namespace gamut {
 
@@ -39,6 +42,9 @@ struct Pass {
   Tensor ids_BT;                    // int32
   int64_t offset = 0;               // position of the first token
   ops::Visibility visibility;       // who sees whom
+  Tensor token_types_BT;            // ? int32, of models with token types; null: all 0
+  const Tensor* encoded_BSD = nullptr;  // what the encoder made of the source, for layers that look at it
+  ops::Visibility source_visibility{.sight = {.causal = false}};  // … and which of its positions they see
   double loss_scale = 1;            // this micro-batch's share of the step, for auxiliary losses
   std::vector<std::unique_ptr<MixerState>>* states = nullptr;  // as Model::start made them: T new tokens after those seen before
   std::vector<RoutingRecord>* routing = nullptr;               // wanted when set
@@ -59,6 +65,21 @@ struct Pass {
   int64_t batch() const { return ids_BT.shape()[0]; }
   int64_t length() const { return ids_BT.shape()[1]; }
 };
+
+// Axis 3's end of a model: named results computed from the last hidden states.
+class Head {
+ public:
+  virtual ~Head() = default;
+  // What the result is called in files: "logits", "pooler_output", …
+  virtual const std::string& name() const = 0;
+  // What the classifier multiplies: [B, T, D'], or [B, D'] of heads that look at whole rows.
+  virtual Tensor features(Pass& pass, const Tensor& hidden_BTD) const = 0;
+  // The classifier, classes × D'; null: the features are the result.
+  virtual ops::LinearWeight classifier() const = 0;
+};
+
+// Takes the option `key`: an activation by name.
+kernels::Activation activation_option(Config& cfg, const std::string& key, const std::string& fallback);
 
 // What a component needs to build itself.
 struct BuildContext {

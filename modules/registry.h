@@ -30,5 +30,6 @@ template <class Row> const Row& find_registered(const std::vector<Row>& rows, co
 
 const std::vector<Registered<SequenceMixer>>& sequence_mixers();  // modules/mixers/registry.cpp
 const std::vector<Registered<ChannelMixer>>& channel_mixers();    // modules/channels/registry.cpp
+const std::vector<Registered<Head>>& heads();                     // modules/heads/registry.cpp
 
 }  // namespace gamut

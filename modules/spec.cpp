@@ -7,11 +7,11 @@ namespace {
 
 constexpr int64_t kMost = int64_t{1} << 31;
 
-// A component's table: {kind = "…", options…}.
-Component component(Config& cfg, const std::string& key, const std::string& fallback_kind) {
-  Json table = cfg.take_json(key);
+// A component's table {kind = "…", options…}, or its kind alone.
+Component component(const Config& cfg, const std::string& key, Json table, const std::string& fallback_kind) {
   if (table.is_null()) table = Json::object();
-  if (!table.is_object()) cfg.reject(key, "must be a table, not " + table.dump());
+  if (table.is_string()) table = {{"kind", table}};
+  if (!table.is_object()) cfg.reject(key, "must be a table or the name of a kind, not " + table.dump());
   Component c{fallback_kind, std::move(table)};
   if (c.options.contains("kind")) {
     if (!c.options["kind"].is_string()) cfg.reject(key + ".kind", "must be a string, not " + c.options["kind"].dump());
@@ -21,10 +21,62 @@ Component component(Config& cfg, const std::string& key, const std::string& fall
   return c;
 }
 
+Component component(Config& cfg, const std::string& key, const std::string& fallback_kind) {
+  return component(cfg, key, cfg.take_json(key), fallback_kind);
+}
+
 Json to_json(const Component& c) {
   Json out = {{"kind", c.kind}};
   for (const auto& [key, value] : c.options.items()) out[key] = value;
   return out;
+}
+
+Json to_json(const LayerSpec& layer) {
+  Json out = {{"mixer", to_json(layer.mixer)}, {"channel", to_json(layer.channel)}};
+  if (layer.cross.kind != "none") out["cross"] = to_json(layer.cross);
+  return out;
+}
+
+// The layers that a table describes; none when it has no `layers`.
+std::vector<LayerSpec> stack(Config& cfg, bool encoder) {
+  const auto layer_of = [&](Config& table) {
+    LayerSpec layer{component(table, "mixer", "attention"), component(table, "channel", "ffn")};
+    if (!encoder) layer.cross = component(table, "cross", "none");
+    return layer;
+  };
+  const Json layers = cfg.take_json("layers");
+  std::vector<LayerSpec> out;
+  if (layers.is_number_integer()) {
+    // `layers = N`: all alike, but for the layers that `dense_layers` lists, which take [model.dense] as channel mixer.
+    const auto n = layers.get<int64_t>();
+    if (n < 1 || n > 4096) cfg.reject("layers", "must lie between 1 and 4096, not " + layers.dump());
+    out.assign(static_cast<size_t>(n), layer_of(cfg));
+    const auto dense_layers = cfg.take<std::vector<int64_t>>("dense_layers", {});
+    const Component dense = component(cfg, "dense", "ffn");
+    for (const int64_t i : dense_layers) {
+      if (i < 0 || i >= n) cfg.reject("dense_layers", "names layer " + std::to_string(i) + " of " + std::to_string(n));
+      out[static_cast<size_t>(i)].channel = dense;
+    }
+  } else if (layers.is_array()) {
+    for (size_t i = 0; i < layers.size(); ++i) {
+      Config layer(layers[i], cfg.origin(), (cfg.prefix().empty() ? "layers." : cfg.prefix() + ".layers.") + std::to_string(i));
+      out.push_back(layer_of(layer));
+      layer.finish();
+    }
+  } else if (!layers.is_null()) {
+    cfg.reject("layers", "must be the number of layers or a list of tables, not " + layers.dump(), "for example layers = 4");
+  }
+  return out;
+}
+
+void write_stack(const std::vector<LayerSpec>& layers, Json& out) {
+  if (std::all_of(layers.begin(), layers.end(), [&](const LayerSpec& l) { return l == layers[0]; })) {
+    if (!layers.empty()) out.update(to_json(layers[0]));
+    out["layers"] = layers.size();
+  } else {
+    out["layers"] = Json::array();
+    for (const LayerSpec& l : layers) out["layers"].push_back(to_json(l));
+  }
 }
 
 }  // namespace
@@ -43,31 +95,21 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
   spec.init_scaled_residual = cfg.take<bool>("init_scaled_residual", spec.init_scaled_residual);
   spec.positions = cfg.take_choice("positions", spec.positions, {"none", "learned"});
   spec.max_positions = cfg.take_in<int64_t>("max_positions", spec.max_positions, 1, 1 << 24);
-  spec.objective = cfg.take<std::string>("objective", spec.objective);
+  spec.position_offset = cfg.take_in<int64_t>("position_offset", spec.position_offset, 0, 1 << 24);
+  spec.token_types = cfg.take_in<int64_t>("token_types", spec.token_types, 0, 1 << 20);
+  if (const Json heads = cfg.take_json("heads"); !heads.is_null()) {
+    if (!heads.is_array()) cfg.reject("heads", "must be a list of kinds or tables, not " + heads.dump());
+    spec.heads.clear();
+    for (const Json& head : heads) spec.heads.push_back(component(cfg, "heads", head, ""));
+  }
+  spec.objective = component(cfg, "objective", spec.objective.kind);
   spec.dtype = cfg.take_choice("dtype", spec.dtype, {"bf16", "f32", "f64"});
 
-  const Json layers = cfg.take_json("layers");
-  if (layers.is_number_integer()) {
-    // `layers = N`: all alike, but for the layers that `dense_layers` lists, which take [model.dense] as channel mixer.
-    const auto n = layers.get<int64_t>();
-    if (n < 1 || n > 4096) cfg.reject("layers", "must lie between 1 and 4096, not " + layers.dump());
-    const LayerSpec layer{component(cfg, "mixer", "attention"), component(cfg, "channel", "ffn")};
-    spec.layers.assign(static_cast<size_t>(n), layer);
-    const auto dense_layers = cfg.take<std::vector<int64_t>>("dense_layers", {});
-    const Component dense = component(cfg, "dense", "ffn");
-    for (const int64_t i : dense_layers) {
-      if (i < 0 || i >= n) cfg.reject("dense_layers", "names layer " + std::to_string(i) + " of " + std::to_string(n));
-      spec.layers[static_cast<size_t>(i)].channel = dense;
-    }
-  } else if (layers.is_array() && !layers.empty()) {
-    for (size_t i = 0; i < layers.size(); ++i) {
-      Config layer(layers[i], cfg.origin(), "layers." + std::to_string(i));
-      spec.layers.push_back({component(layer, "mixer", "attention"), component(layer, "channel", "ffn")});
-      layer.finish();
-    }
-  } else {
-    cfg.reject("layers", "must be the number of layers or a list of tables", "for example layers = 4");
-  }
+  spec.layers = stack(cfg, false);
+  if (spec.layers.empty()) cfg.reject("layers", "must be the number of layers or a list of tables", "for example layers = 4");
+  Config encoder = cfg.sub("encoder");
+  spec.encoder = stack(encoder, true);
+  encoder.finish();
   return spec;
 }
 
@@ -75,17 +117,12 @@ Json ModelSpec::to_json() const {
   Json out = {{"vocab", vocab}, {"width", width}, {"norm", norm}, {"norm_eps", norm_eps},
               {"norm_placement", placement == NormPlacement::pre ? "pre" : "post"}, {"tied", tied},
               {"embedding_scale", embedding_scale}, {"embedding_norm", embedding_norm}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
-              {"positions", positions}, {"max_positions", max_positions}, {"objective", objective}, {"dtype", dtype}};
-  if (std::all_of(layers.begin(), layers.end(), [&](const LayerSpec& l) { return l == layers[0]; })) {
-    out["layers"] = layers.size();
-    if (!layers.empty()) {
-      out["mixer"] = gamut::to_json(layers[0].mixer);
-      out["channel"] = gamut::to_json(layers[0].channel);
-    }
-  } else {
-    out["layers"] = Json::array();
-    for (const LayerSpec& l : layers) out["layers"].push_back({{"mixer", gamut::to_json(l.mixer)}, {"channel", gamut::to_json(l.channel)}});
-  }
+              {"positions", positions}, {"max_positions", max_positions}, {"position_offset", position_offset}, {"token_types", token_types},
+              {"objective", gamut::to_json(objective)}, {"dtype", dtype}};
+  out["heads"] = Json::array();
+  for (const Component& head : heads) out["heads"].push_back(gamut::to_json(head));
+  write_stack(layers, out);
+  if (!encoder.empty()) write_stack(encoder, out["encoder"]);
   return out;
 }
 

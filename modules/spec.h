@@ -19,8 +19,9 @@ struct Component {
 };
 
 struct LayerSpec {
-  Component mixer;    // axis 1: how positions exchange information (modules/mixers/registry.cpp)
-  Component channel;  // axis 2: what happens at each position (modules/channels/registry.cpp)
+  Component mixer;          // axis 1: how positions exchange information (modules/mixers/registry.cpp)
+  Component channel;        // axis 2: what happens at each position (modules/channels/registry.cpp)
+  Component cross{"none"};  // between the two, in decoders that read an encoder: a mixer that looks at the encoded source
   bool operator==(const LayerSpec&) const = default;
 };
 
@@ -29,6 +30,7 @@ enum class NormPlacement : uint8_t { pre, post };  // x + f(norm(x)), final norm
 struct ModelSpec {
   int64_t vocab = 0, width = 0;
   std::vector<LayerSpec> layers;
+  std::vector<LayerSpec> encoder;  // not empty: an encoder-decoder, and `layers` are the decoder's
   std::string norm = "rms";  // rms | layer
   double norm_eps = 1e-5;
   NormPlacement placement = NormPlacement::pre;
@@ -39,7 +41,10 @@ struct ModelSpec {
   bool init_scaled_residual = true;
   std::string positions = "none";  // added to the embedding: none (mixers know positions themselves) | learned (a table of max_positions rows)
   int64_t max_positions = 2048;
-  std::string objective = "causal";  // axis 3: objectives/registry.cpp
+  int64_t position_offset = 0;     // rows before the first position's in that table
+  int64_t token_types = 0;         // kinds of segment with an embedding each, added as well; 0: none
+  std::vector<Component> heads{{"vocabulary"}};  // what is computed from the last layer (modules/heads/registry.cpp)
+  Component objective{"causal"};     // axis 3: objectives/registry.cpp
   std::string dtype = "bf16";        // axis 4: type of activations and packed weights: f32 | bf16 | f64 (reference)
 
   // The [model] table of a recipe; unknown keys, wrong types and impossible shapes are Errors naming key and line.

@@ -7,23 +7,19 @@ namespace {
 class Causal : public Objective {
  public:
   kernels::Sight sight() const override { return {.causal = true}; }
-  int64_t loss_tokens(const TokenRows& rows) const override {
-    int64_t n = 0;
-    for (const int32_t target : rows.targets) n += target >= 0;
-    return n;
+  Example example(const TokenRows& text, const Draw&) const override {
+    return {.rows = text.rows, .length = text.length, .ids = {text.inputs.begin(), text.inputs.end()}, .labels = {text.targets.begin(), text.targets.end()}};
   }
-  ops::HeadLoss loss(Model& model, Pass& pass, const TokenRows& rows, double scale) const override {
-    pass.visibility.sight = sight();
-    const Tensor hidden = model.hidden(pass);
-    const Tensor target = pass.tape.empty({rows.rows, rows.length}, DType::i32);
-    if (pass.tape.runs()) std::copy(rows.targets.begin(), rows.targets.end(), target.data<int32_t>());
-    return ops::cross_entropy(pass.tape, hidden, model.head(), target, scale);
+  Example given(Example e) const override {
+    shift_labels(e);
+    return e;
   }
-  bool exact_likelihood() const override { return true; }
+  Number number() const override { return Number::exact; }
+  Writing writing() const override { return Writing::left_to_right; }
 };
 
 }  // namespace
 
-std::unique_ptr<Objective> build_causal() { return std::make_unique<Causal>(); }
+std::unique_ptr<Objective> build_causal(Config&) { return std::make_unique<Causal>(); }
 
 }  // namespace gamut

@@ -6,36 +6,58 @@
 #include <string>
 #include <vector>
 
-#include "modules/model.h"
+#include "objectives/example.h"
 
 namespace gamut {
 
-// Rows of a batch as the data gives them: B rows of T inputs, and the same text one position on.
+// Rows of text as the data gives them: B rows of T tokens, and the same text one position on (negative: no text there).
 struct TokenRows {
   int64_t rows = 0, length = 0;
-  std::span<const int32_t> inputs, targets;  // [B, T]; empty on shapes alone
+  std::span<const int32_t> inputs, targets;  // [B, T]
+};
+
+// Where chance comes from: rows are numbered along the stream, and a row's chance is a function of (seed, number).
+struct Draw {
+  uint64_t seed = 0;
+  int64_t first_row = 0;
 };
 
 class Objective {
  public:
   virtual ~Objective() = default;
+
+  // Who sees whom among the positions that bear labels.
   virtual kernels::Sight sight() const = 0;
-  // Positions that bear loss, counted before any backward pass: a step's loss is the sum over all its micro-batches
-  // divided by the sum of these.
-  virtual int64_t loss_tokens(const TokenRows& rows) const = 0;
-  // Runs the model and leaves loss and gradients on the tape of `pass`. scale: 1 / loss-bearing tokens of the step.
-  virtual ops::HeadLoss loss(Model& model, Pass& pass, const TokenRows& rows, double scale) const = 0;
-  // True when Σ loss is the text's exact negative log-likelihood, so that bits per byte compare across models.
-  virtual bool exact_likelihood() const = 0;
+  // An Error with the reason when a model cannot be trained for this.
+  virtual void check(const ModelSpec&) const {}
+  // Special tokens beside the text's, in the order of the option `specials` (their ids).
+  virtual std::vector<std::string> special_tokens() const { return {}; }
+
+  // What the model is to read and say of some text.
+  virtual Example example(const TokenRows& text, const Draw& draw) const = 0;
+  // An example from a file, whose labels name the token at each place (row_labels: the class of each row), in the form of example().
+  virtual Example given(Example e) const { return e; }
+
+  // The sum of losses is divided by this, counted over all micro-batches of a step before any backward pass.
+  virtual double weight(const Example& e) const;
+  // Runs the model and leaves loss and gradients on the tape of `settings`. scale: 1/weight of the step.
+  virtual ops::HeadLoss loss(Model& model, const Pass& settings, const Example& e, double scale) const;
+
+  // What Σ loss over a text is: its exact negative log-likelihood, an upper bound of it, or a number that only compares with its own kind.
+  enum class Number { exact, bound, own };
+  virtual Number number() const = 0;
+  // How a model trained for this writes.
+  enum class Writing { left_to_right, unmasking, none };
+  virtual Writing writing() const { return Writing::none; }
 };
 
 struct RegisteredObjective {
   std::string kind, meaning;
-  std::function<std::unique_ptr<Objective>()> build;
+  std::unique_ptr<Objective> (*build)(Config& options);
 };
-const std::vector<RegisteredObjective>& objectives();                   // objectives/registry.cpp
-std::unique_ptr<Objective> build_objective(const std::string& kind);    // Error with the nearest name
+const std::vector<RegisteredObjective>& objectives();                     // objectives/registry.cpp
+std::unique_ptr<Objective> build_objective(const Component& component);   // Error with the nearest name
 
-std::unique_ptr<Objective> build_causal();
+std::unique_ptr<Objective> build_causal(Config& options);
 
 }  // namespace gamut

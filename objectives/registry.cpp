@@ -10,6 +10,11 @@ const std::vector<RegisteredObjective>& objectives() {
   return rows;
 }
 
-std::unique_ptr<Objective> build_objective(const std::string& kind) { return find_registered(objectives(), kind, "objective").build(); }
+std::unique_ptr<Objective> build_objective(const Component& component) {
+  Config options(component.options, {.source = "model"}, "objective");
+  auto built = find_registered(objectives(), component.kind, "objective").build(options);
+  options.finish();
+  return built;
+}
 
 }  // namespace gamut

@@ -16,8 +16,9 @@ int64_t slice_rows(int64_t vocab) { return std::clamp<int64_t>((int64_t{1} << 20
 
 }  // namespace
 
-HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const Tensor& w, const Tensor& target, double scale, double z) {
+HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& classifier, const Tensor& target, double scale, double z, const Tensor& weight) {
   const auto timing = tape.time("head");
+  const Tensor &w = classifier.w_NK, &bias = classifier.bias_N;
   const int64_t n = hidden.rows(), d = hidden.width(), v = w.shape()[0];
   if (w.shape()[1] != d || target.elements() != n)
     throw Error({.who = "cross_entropy", .what = "hidden " + hidden.shape().text() + ", w_VD " + w.shape().text() + " and target " + target.shape().text() + " do not fit"});
@@ -29,11 +30,13 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const Tensor& w, const 
   const Tensor d_logits = train ? tape.empty({slice, v}, hidden.dtype()) : Tensor();
   const Tensor d_hidden = train && hidden.needs_grad() ? tape.empty(hidden.shape(), hidden.dtype()) : Tensor();
   const GradSlot dw = train ? tape.slot(w.grad()) : GradSlot{};
+  const Tensor db = train && bias ? tape.sum_slot(bias.grad()) : Tensor();
   const double product = 2.0 * static_cast<double>(n) * static_cast<double>(d) * static_cast<double>(v);
   tape.count("head", {.matmul_flops = product * (1 + (d_hidden ? 1 : 0) + (dw ? 1 : 0)), .other_flops = 6.0 * static_cast<double>(n) * static_cast<double>(v),
                       .bytes = static_cast<double>(2 * hidden.bytes() + 2 * w.bytes())});
   const kernels::PackedMatrix forward = packed(tape, w, hidden.dtype(), Side::forward);
   const kernels::PackedMatrix backward = d_hidden ? packed(tape, w, hidden.dtype(), Side::backward) : kernels::PackedMatrix{};
+  if (db && !tape.runs()) add_column_sums(tape, d_logits, db, slice);  // its partial sums take memory
   double penalty = 0;
   if (tape.runs())
     with_float_type(hidden.dtype(), [&]<class T>() {
@@ -42,18 +45,19 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const Tensor& w, const 
         const int64_t rows = std::min(slice, n - first);
         const T* h = hidden.data<T>() + first * d;
         const int32_t* goal = target.data<int32_t>() + first;
-        const kernels::Gemm to_logits{.terms = {{h, d, forward}}, .m = rows, .n = v, .c = logits.raw(), .ldc = v, .c_dtype = p};
+        const kernels::Gemm to_logits{.terms = {{h, d, forward}}, .m = rows, .n = v, .c = logits.raw(), .ldc = v, .c_dtype = p, .bias_N = bias ? bias.raw() : nullptr};
         kernels::gemm(tape.pool(), std::span(&to_logits, 1));
         constexpr int64_t kBlock = 16;  // a row of logits is long: few rows a task
         tape.pool().parallel_for((rows + kBlock - 1) / kBlock, [&](int64_t block, int) {
           const int64_t r = block * kBlock;
           kernels::cross_entropy<T>().best().fn({.rows = std::min(kBlock, rows - r), .vocab = v, .logits_NV = logits.data<P>() + r * v, .target_N = goal + r,
-              .scale = static_cast<P>(scale), .z = static_cast<P>(z), .loss_N = result.token_N.data<P>() + first + r, .lse_N = lse.data<P>() + r,
+              .weight_N = weight ? weight.data<P>() + first + r : nullptr, .scale = static_cast<P>(scale), .z = static_cast<P>(z), .loss_N = result.token_N.data<P>() + first + r, .lse_N = lse.data<P>() + r,
               .d_logits_NV = train ? d_logits.data<T>() + r * v : nullptr});
         });
         if (z != 0)
           for (int64_t r = 0; r < rows; ++r)
-            if (goal[r] >= 0) penalty += static_cast<double>(lse.data<P>()[r]) * lse.data<P>()[r];
+            if (goal[r] >= 0) penalty += static_cast<double>(lse.data<P>()[r]) * lse.data<P>()[r] * (weight ? static_cast<double>(weight.data<P>()[first + r]) : 1);
+        if (db) add_column_sums(tape, d_logits, db, rows);
         if (d_hidden) {
           const kernels::Gemm to_hidden{.terms = {{d_logits.raw(), v, backward}}, .m = rows, .n = d, .c = d_hidden.data<T>() + first * d, .ldc = d, .c_dtype = hidden.dtype()};
           kernels::gemm(tape.pool(), std::span(&to_hidden, 1));

@@ -39,13 +39,13 @@ void sum_over_rows(Tape& tape, int64_t rows, std::span<const Tensor> into, std::
 template void sum_over_rows<float>(Tape&, int64_t, std::span<const Tensor>, std::function<void(int64_t, int64_t, float* const*)>);
 template void sum_over_rows<double>(Tape&, int64_t, std::span<const Tensor>, std::function<void(int64_t, int64_t, double* const*)>);
 
-void add_column_sums(Tape& tape, const Tensor& x, const Tensor& into) {
+void add_column_sums(Tape& tape, const Tensor& x, const Tensor& into, int64_t rows) {
   with_float_type(x.dtype(), [&]<class T>() {
     using P = accumulator<T>;
     const int64_t width = x.width();
-    sum_over_rows<P>(tape, x.rows(), std::span(&into, 1), [&](int64_t first, int64_t rows, P* const* sum) {
+    sum_over_rows<P>(tape, rows < 0 ? x.rows() : rows, std::span(&into, 1), [&](int64_t first, int64_t count, P* const* sum) {
       const auto add = kernels::accumulate<T>().best().fn;
-      for (int64_t r = first; r < first + rows; ++r) add(width, x.data<T>() + r * width, sum[0]);
+      for (int64_t r = first; r < first + count; ++r) add(width, x.data<T>() + r * width, sum[0]);
     });
   });
 }

@@ -19,7 +19,7 @@ void for_row_blocks(Tape& tape, int64_t rows, const std::function<void(int64_t, 
 template <class P>
 void sum_over_rows(Tape& tape, int64_t rows, std::span<const Tensor> into, std::function<void(int64_t, int64_t, P* const*)> partial);
 
-// bias_N += Σ rows of x [M, N].
-void add_column_sums(Tape& tape, const Tensor& x, const Tensor& into);
+// bias_N += Σ of the first `rows` rows of x [M, N]; −1: of all.
+void add_column_sums(Tape& tape, const Tensor& x, const Tensor& into, int64_t rows = -1);
 
 }  // namespace gamut::ops

@@ -38,11 +38,10 @@ struct MicroResult {
 };
 
 // Forward and backward of one micro-batch; gradients add up in the parameters' cells. Serves real runs and plans alike.
-MicroResult run_micro_batch(Model& model, const Objective& objective, const Device& device, const TokenRows& rows, int64_t step_tokens, double share,
+MicroResult run_micro_batch(Model& model, const Objective& objective, const Device& device, const Example& example, double step_weight, double share,
                             std::vector<RoutingRecord>* routing) {
   Tape tape(device, Tape::Mode::training);
-  Pass pass{.tape = tape, .ids_BT = id_tensor(tape, rows.inputs, rows.rows, rows.length, model.spec().vocab), .loss_scale = share, .routing = routing};
-  const ops::HeadLoss head = objective.loss(model, pass, rows, 1.0 / static_cast<double>(step_tokens));
+  const ops::HeadLoss head = objective.loss(model, {.tape = tape, .loss_scale = share, .routing = routing}, example, 1.0 / step_weight);
   MicroResult result;
   if (tape.runs()) {
     result.loss = head.loss.dtype() == DType::f64 ? *head.loss.data<double>() : static_cast<double>(*head.loss.data<float>());
@@ -72,12 +71,15 @@ StepPlan plan_step(const ModelSpec& spec, const TrainerOptions& options, ThreadP
   const Optimizer optimizer(options.optimizer, model.parameters(), device);
   const auto objective = build_objective(spec.objective);
   StepPlan plan{.parameters = model.parameters().total(), .active_parameters = model.parameters().active(), .active_matrix = model.parameters().active_matrix()};
+  const std::vector<int32_t> any(static_cast<size_t>(options.batch_tokens()));  // on shapes alone no id is looked at
   // The first round also packs weights, which stay; where blocks come to lie settles in the next.
   for (int round = 0; round < 4; ++round) {
     plan.ledger.clear();
     for (int64_t first = 0; first < options.batch_rows; first += options.micro()) {
-      const TokenRows rows{std::min(options.micro(), options.batch_rows - first), options.length, {}, {}};
-      for (const auto& [name, cost] : run_micro_batch(model, *objective, device, rows, options.batch_tokens(), 1, nullptr).ledger) plan.ledger[name] += cost;
+      const int64_t rows = std::min(options.micro(), options.batch_rows - first);
+      const auto text = std::span(any).first(static_cast<size_t>(rows * options.length));
+      const Example example = objective->example({rows, options.length, text, text}, {});
+      for (const auto& [name, cost] : run_micro_batch(model, *objective, device, example, 1, 1, nullptr).ledger) plan.ledger[name] += cost;
     }
     model.parameters().mark_changed();
   }
@@ -102,6 +104,7 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, std::shar
       stream_(data_->train, options.length, options.seed) {
   if (options.length > spec.max_positions)
     throw Error({.who = "train", .what = "rows of " + std::to_string(options.length) + " tokens exceed the model's max_positions of " + std::to_string(spec.max_positions)});
+  objective_->check(spec);
   model_ = std::make_unique<Model>(spec, device_);
   model_->parameters().allocate_gradients();
   optimizer_ = std::make_unique<Optimizer>(options.optimizer, model_->parameters(), device_);
@@ -115,16 +118,13 @@ StepResult Trainer::step() {
   StepResult result{.step = steps_done() + 1};
   const int64_t position = stream_.position();
   const Batch batch = stream_.next(options_.batch_rows);
-  const auto rows_of = [&](int64_t first, int64_t rows) {
-    const auto at = static_cast<size_t>(first * batch.length), n = static_cast<size_t>(rows * batch.length);
-    return TokenRows{rows, batch.length, std::span(batch.inputs).subspan(at, n), std::span(batch.targets).subspan(at, n)};
-  };
-  const int64_t step_tokens = objective_->loss_tokens(rows_of(0, batch.rows));
+  const Example example = objective_->example({batch.rows, batch.length, batch.inputs, batch.targets}, {options_.seed, position});
+  const double weight = objective_->weight(example);
   for (int64_t first = 0; first < batch.rows; first += options_.micro()) {
     const int64_t rows = std::min(options_.micro(), batch.rows - first);
     const double share = static_cast<double>(rows) / static_cast<double>(batch.rows);
     std::vector<RoutingRecord> routing;
-    const MicroResult micro = run_micro_batch(*model_, *objective_, device_, rows_of(first, rows), step_tokens, share, &routing);
+    const MicroResult micro = run_micro_batch(*model_, *objective_, device_, example.slice(first, rows), weight, share, &routing);
     result.loss += micro.loss;
     result.auxiliary += micro.total - micro.loss;
     add_routing(result.routing, routing, share);
@@ -167,13 +167,15 @@ std::vector<DomainScore> Trainer::evaluate(const std::vector<ValidationSet>& set
       const Batch batch = set.batch(first, rows);
       Tape tape(device_, Tape::Mode::inference);
       std::vector<RoutingRecord> routing;
-      Pass pass{.tape = tape, .ids_BT = id_tensor(tape, batch.inputs, batch.rows, batch.length, spec_.vocab), .routing = &routing};
-      const ops::HeadLoss head = objective_->loss(*model_, pass, {batch.rows, batch.length, batch.inputs, batch.targets}, 1.0);
-      for (int64_t i = 0; i < head.token_N.elements(); ++i) {
-        if (batch.target_bytes[static_cast<size_t>(i)] == 0) continue;
-        score.nats += head.token_N.dtype() == DType::f64 ? head.token_N.data<double>()[i] : static_cast<double>(head.token_N.data<float>()[i]);
-        score.bytes += batch.target_bytes[static_cast<size_t>(i)];
-      }
+      const Example example = objective_->example({batch.rows, batch.length, batch.inputs, batch.targets}, {.first_row = first});
+      const ops::HeadLoss head = objective_->loss(*model_, {.tape = tape, .routing = &routing}, example, 1.0);
+      // An exact likelihood leaves out what stands for no text; others hide and reorder tokens, so that losses and bytes add up by rows.
+      const bool exact = objective_->number() == Objective::Number::exact;
+      for (int64_t i = 0; i < head.token_N.elements(); ++i)
+        if (!exact || batch.target_bytes[static_cast<size_t>(i)] > 0)
+          score.nats += head.token_N.dtype() == DType::f64 ? head.token_N.data<double>()[i] : static_cast<double>(head.token_N.data<float>()[i]);
+      for (const int32_t bytes : batch.target_bytes) score.bytes += bytes;
+      score.weight += objective_->weight(example);
       score.load_LE.resize(routing.size());
       score.layers.resize(routing.size());
       for (size_t l = 0; l < routing.size(); ++l) {

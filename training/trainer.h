@@ -47,7 +47,8 @@ StepPlan plan_step(const ModelSpec& spec, const TrainerOptions& options, ThreadP
 
 struct DomainScore {
   double nats = 0;
-  int64_t bytes = 0;
+  int64_t bytes = 0;    // of text
+  double weight = 0;    // the objective's: predicted tokens
   std::vector<std::vector<int64_t>> load_LE;  // slots by MoE layer and expert
   std::vector<int> layers;                    // which layers those are
   double bits_per_byte() const;

@@ -21,7 +21,7 @@ struct Arguments {
 
 // The rows of a token file without their padding.
 std::vector<std::vector<int32_t>> read_prompts(const std::string& file) {
-  const ScoreInput in = read_score_input(read_json(file), file);
+  const Example in = read_example(read_json(file), file);
   std::vector<std::vector<int32_t>> rows(static_cast<size_t>(in.rows));
   for (size_t i = 0; i < in.ids.size(); ++i)
     if (in.mask[i]) rows[i / static_cast<size_t>(in.length)].push_back(in.ids[i]);

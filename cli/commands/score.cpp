@@ -17,7 +17,7 @@ struct Arguments {
 
 void run(const Arguments& a) {
   if (!a.grads.empty() && a.options.loss.empty()) throw Error({.who = "score", .what = "--grads needs a loss to differentiate", .hint = "add --loss causal"});
-  const ScoreInput input = read_score_input(read_json(a.tokens), a.tokens);
+  const Example input = read_example(read_json(a.tokens), a.tokens);
   ThreadPool pool;
   const Device device = Device::real(pool);
   LoadedModel loaded = load_model(a.model, device, {.dtype = a.dtype});
@@ -38,8 +38,8 @@ void run(const Arguments& a) {
 void build_score(CLI::App& command, int&) {
   auto a = std::make_shared<Arguments>();
   command.add_option("model", a->model, "model folder")->required();
-  command.add_option("--tokens", a->tokens, "JSON file: {\"input_ids\": [[…], …], \"attention_mask\"?, \"labels\"?}")->required();
-  command.add_option("--logits", a->logits, "safetensors file to write: logits f32 [batch, length, vocabulary], and what else is asked for")->required();
+  command.add_option("--tokens", a->tokens, "JSON file: {\"input_ids\": [[…], …], \"attention_mask\"?, \"decoder_input_ids\"?, \"labels\"?, …}")->required();
+  command.add_option("--logits", a->logits, "safetensors file to write: logits f32 [batch, length, vocabulary] or what the model's heads give, and what else is asked for")->required();
   command.add_option("--loss", a->options.loss, "also the loss of this objective, for example causal");
   command.add_option("--grads", a->grads, "safetensors file to write: the gradient of the loss for every parameter");
   command.add_flag("--hidden-states", a->options.hidden_states, "also hidden_states.N: the embedding, then after each layer");

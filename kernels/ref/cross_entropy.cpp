@@ -17,9 +17,10 @@ template <class T> void cross_entropy(const CrossEntropy<T>& a) {
     if (a.lse_N) a.lse_N[n] = lse;
 
     const int32_t target = a.target_N[n];
-    a.loss_N[n] = target < 0 ? P(0) : lse - logits_V[target];
+    const P weight = a.weight_N ? a.weight_N[n] : P(1);
+    a.loss_N[n] = target < 0 ? P(0) : weight * (lse - logits_V[target]);
     if (!a.d_logits_NV) continue;
-    const P scale = target < 0 ? P(0) : a.scale;
+    const P scale = target < 0 ? P(0) : weight * a.scale;
     for (int64_t v = 0; v < a.vocab; ++v) {
       const P softmax = std::exp(logits_V[v] - highest) / sum;
       const P d = scale * (softmax * (1 + 2 * a.z * lse) - (v == target ? P(1) : P(0)));

@@ -32,12 +32,13 @@ template <class T> void cross_entropy(const CrossEntropy<T>& a) {
     if (target < 0) continue;
 
     const float shifted = logits_V[target] - top;  // before the gradient may overwrite it
-    a.loss_N[n] = log_total - shifted;
+    const float weight = a.weight_N ? a.weight_N[n] : 1.0f, scale = weight * a.scale;
+    a.loss_N[n] = weight * (log_total - shifted);
     if (!d_logits_V) continue;
-    const float each = a.scale * (1 + 2 * a.z * lse) / total;
+    const float each = scale * (1 + 2 * a.z * lse) / total;
     sweep(a.vocab,
           [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, each * exp(load(logits_V + i, part) - top), part); });
-    store1(d_logits_V + target, each * exp(set1(shifted))[0] - a.scale);
+    store1(d_logits_V + target, each * exp(set1(shifted))[0] - scale);
   }
 }
 

@@ -3,11 +3,6 @@
 namespace gamut {
 namespace {
 
-const std::vector<std::pair<std::string, kernels::Activation>> kActivations{
-    {"silu", kernels::Activation::silu},   {"gelu", kernels::Activation::gelu},         {"gelu_tanh", kernels::Activation::gelu_tanh},
-    {"relu", kernels::Activation::relu},   {"relu2", kernels::Activation::relu2},       {"identity", kernels::Activation::identity},
-    {"tanh", kernels::Activation::tanh},   {"quick_gelu", kernels::Activation::quick_gelu}};
-
 class Ffn : public ChannelMixer {
  public:
   explicit Ffn(ops::FfnWeights weights) : weights_(std::move(weights)) {}
@@ -22,11 +17,7 @@ class Ffn : public ChannelMixer {
 FfnOptions FfnOptions::take(Config& cfg) {
   FfnOptions o{};
   o.hidden = cfg.take_in<int64_t>("hidden", 1, int64_t{1} << 24);
-  std::vector<std::string> names;
-  for (const auto& [name, value] : kActivations) names.push_back(name);
-  const std::string activation = cfg.take_choice("activation", "silu", names);
-  for (const auto& [name, value] : kActivations)
-    if (name == activation) o.activation = value;
+  o.activation = activation_option(cfg, "activation", "silu");
   o.gated = cfg.take<bool>("gated", true);
   o.bias = cfg.take<bool>("bias", false);
   return o;

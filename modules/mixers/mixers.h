@@ -5,6 +5,8 @@
 
 namespace gamut {
 
+std::unique_ptr<SequenceMixer> build_cross_attention(const BuildContext& ctx, Config& options);
+
 struct GatedDeltaNetOptions {
   int64_t key_heads, value_heads, key_dim, value_dim, conv;
   double norm_eps;

@@ -15,6 +15,10 @@ const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "relative_bias = {buckets, max_distance} (a learnt bias by distance) or {shared = true} (that of the last layer that has one). "
        "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
        build_attention},
+      {"cross_attention",
+       "Attention of a decoder over the encoded source: softmax(q·kᵀ·scale)·v with q from x, k and v from the encoder's last layer; all of the source is visible. Options: heads, kv_heads, "
+       "head_dim, scale (1/√K), bias. [Vaswani et al. 2017]",
+       build_cross_attention},
       {"gated_deltanet",
        "A state S per head that decays and is corrected towards what it should hold: S ← e^g·S, S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v after a short causal "
        "convolution, q and k of length 1, and o normalised and gated. Constant memory. Options: key_heads, value_heads, key_dim, value_dim, conv, norm_eps. "

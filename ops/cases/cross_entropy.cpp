@@ -5,15 +5,25 @@
 namespace gamut::ops::cases {
 namespace {
 
-Case head_case(std::string name, Shape hidden, int64_t vocab, std::vector<double> targets, double z = 0) {
+enum class With : uint8_t { plain, bias_and_weights };
+
+Case head_case(std::string name, Shape hidden, int64_t vocab, std::vector<double> targets, double z = 0, With with = With::plain) {
   const auto counted = std::count_if(targets.begin(), targets.end(), [](double t) { return t >= 0; });
   const double scale = 1.0 / static_cast<double>(std::max<int64_t>(1, counted));
-  return {.name = "cross_entropy/" + name,
-          .inputs = {activation("hidden", hidden), weight("w", {vocab, hidden.width()}), ids("target", {hidden.rows()}, std::move(targets))},
-          .apply = [=](Tape& tape, Inputs in) {
-            const HeadLoss r = ops::cross_entropy(tape, in[0], in[1], in[2], scale, z);
-            return std::vector{r.loss, r.token_N};
-          }};
+  Case c{.name = "cross_entropy/" + name,
+         .inputs = {activation("hidden", hidden), weight("w", {vocab, hidden.width()}), ids("target", {hidden.rows()}, std::move(targets))}};
+  if (with == With::bias_and_weights) {
+    c.inputs.push_back(vector("bias", vocab));
+    std::vector<double> weights;
+    for (int64_t i = 0; i < hidden.rows(); ++i) weights.push_back(0.25 + 0.5 * static_cast<double>(i % 4));
+    c.inputs.push_back({.name = "weight", .kind = Kind::constant, .shape = {hidden.rows()}, .values = weights});
+  }
+  c.apply = [=](Tape& tape, Inputs in) {
+    const bool more = with == With::bias_and_weights;
+    const HeadLoss r = ops::cross_entropy(tape, in[0], {in[1], more ? in[3] : Tensor()}, in[2], scale, z, more ? in[4] : Tensor());
+    return std::vector{r.loss, r.token_N};
+  };
+  return c;
 }
 
 // Every third target is ignored.
@@ -47,6 +57,8 @@ void cross_entropy(Size size, Add add) {
   add(head_case("all_ignored", {3, 4}, 5, {-1, -1, -1}));
   add(head_case("z", {6, 4}, 11, random_ids(6, 11, "z"), 0.05));
   add(head_case("z_ignored", {6, 4}, 11, targets_with_gaps(6, 11, "z"), 0.05));
+  add(head_case("bias_weights", {7, 4}, 9, targets_with_gaps(7, 9, "ignored"), 0.05, With::bias_and_weights));
+  add(head_case("bias_slices", {2100, 3}, 5, targets_with_gaps(2100, 5, "slices"), 0, With::bias_and_weights));
   add(head_case("slices", {2100, 3}, 5, targets_with_gaps(2100, 5, "slices"), 0.01));
 }
 

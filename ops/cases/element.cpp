@@ -1,8 +1,10 @@
+#include "ops/activate.h"
 #include "ops/add.h"
 #include "ops/cases/families.h"
 #include "ops/embedding.h"
 #include "ops/norm.h"
 #include "ops/rotary.h"
+#include "ops/rows.h"
 
 namespace gamut::ops::cases {
 namespace {
@@ -51,6 +53,17 @@ Case embedding_case(std::string name, int64_t n, int64_t v, int64_t d, std::vect
           .apply = [scale](Tape& tape, Inputs in) { return std::vector{ops::add(tape, ops::embedding(tape, in[0], in[1], in[2].dtype(), scale), in[2])}; }};
 }
 
+Case activate_case(std::string name, kernels::Activation which, Shape shape) {
+  return {.name = "activate/" + name, .inputs = {activation("x", shape)}, .apply = [which](Tape& tape, Inputs in) { return std::vector{ops::activate(tape, in[0], which)}; }};
+}
+
+Case rows_case(std::string name, Shape shape, std::vector<double> index) {
+  const auto n = static_cast<int64_t>(index.size());
+  return {.name = "rows/" + name,
+          .inputs = {activation("x", shape), ids("index", {n}, std::move(index))},
+          .apply = [](Tape& tape, Inputs in) { return std::vector{ops::rows(tape, in[0], in[1])}; }};
+}
+
 Case add_case(std::string name, Shape shape) {
   return {.name = "add/" + name,
           .inputs = {activation("a", shape), activation("b", shape)},
@@ -90,6 +103,11 @@ void element(Size size, Add add) {
   add(norm_case("layer_residual", NormKind::layer, {2, 3, 17}, true, true, true));
   add(norm_case("rms_blocks", NormKind::rms, {700, 5}, true, true, false));
   add(norm_case("layer_blocks", NormKind::layer, {400, 6}, true, true, true));
+
+  add(activate_case("gelu", kernels::Activation::gelu, {3, 5, 7}));
+  add(activate_case("tanh_blocks", kernels::Activation::tanh, {300, 5}));
+  add(rows_case("firsts", {3, 4, 5}, {0, 4, 8}));
+  add(rows_case("repeats", {5, 3}, {4, 1, 4, 4, 0, 1}));
 
   for (const auto& [style, word] : {std::pair(RotaryStyle::half_split, "half"), std::pair(RotaryStyle::interleaved, "interleaved")}) {
     add(rotary_case(std::string(word) + "_whole", style, 2, 5, 3, 8, 8));

@@ -102,6 +102,7 @@ void recurrent(Size size, Add add) {
       {"affine", Formula::affine}, {"sigmoid_gate", Formula::sigmoid_gate}, {"minus_exp_times", Formula::minus_exp_times}, {"mix", Formula::mix},
       {"mix_sigmoid_plus", Formula::mix_sigmoid_plus}, {"key_scale", Formula::key_scale}};
   for (const auto& [name, formula] : formulas) add(map_case(name, formula, 5, 37));
+  add(map_case("scale", Formula::scale, 5, 37, -0.7));
   add(map_case("scaled_sigmoid_plus", Formula::scaled_sigmoid_plus, 5, 37, -0.6065307));
   add(map_case("softplus_plus", Formula::softplus_plus, 5, 37, 0, 1e30));
   add(map_case("softplus_clamped", Formula::softplus_plus, 5, 37, 0.3, 1.5));

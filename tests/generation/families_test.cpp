@@ -58,7 +58,7 @@ TEST_P(FamilyFixture, Float32IsClose) { compare({"f32", 1e-5, 1e-5, 1e-4}); }
 void FamilyFixture::compare(const Bounds& bounds) {
   const fs::path folder = folder_of(GetParam());
   LoadedModel loaded = load_model(folder, device, {.dtype = bounds.dtype});
-  const ScoreInput input = read_score_input(read_json(folder / "input.json"), "input.json");
+  const Example input = read_example(read_json(folder / "input.json"), "input.json");
   const Scores scores = score(loaded.model, device, input, {.loss = "causal", .gradients = true});
   const SafetensorsReader expected(folder / "expected.safetensors");
 
@@ -68,8 +68,8 @@ void FamilyFixture::compare(const Bounds& bounds) {
   for (size_t i = 0; i < logits.size(); ++i) {
     if (!input.mask[i / static_cast<size_t>(vocab)]) continue;
     largest = std::max(largest, std::abs(logits[i]));
-    const bool wide = scores.logits_BTV.dtype() == DType::f64;
-    error = std::max(error, std::abs((wide ? scores.logits_BTV.data<double>()[i] : scores.logits_BTV.data<float>()[i]) - logits[i]));
+    const Tensor& got = scores.tensors.at("logits");
+    error = std::max(error, std::abs((got.dtype() == DType::f64 ? got.data<double>()[i] : got.data<float>()[i]) - logits[i]));
   }
   EXPECT_LE(error / largest, bounds.logits);
   EXPECT_NEAR(*scores.loss, values(expected.at("loss"))[0], bounds.loss * *scores.loss);
@@ -121,9 +121,9 @@ TEST_P(FamilyFixture, SavedAndLoadedIsTheSameModel) {
     ASSERT_EQ(before[i].value.shape(), after[i].value.shape()) << before[i].name;
     EXPECT_EQ(std::memcmp(before[i].value.raw(), after[i].value.raw(), before[i].value.bytes()), 0) << before[i].name;
   }
-  const ScoreInput input = read_score_input(read_json(folder_of(GetParam()) / "input.json"), "input.json");
+  const Example input = read_example(read_json(folder_of(GetParam()) / "input.json"), "input.json");
   const Scores a = score(loaded.model, device, input, {.loss = "causal"}), b = score(again.model, device, input, {.loss = "causal"});
-  EXPECT_EQ(std::memcmp(a.logits_BTV.raw(), b.logits_BTV.raw(), a.logits_BTV.bytes()), 0);
+  for (const auto& [name, tensor] : a.tensors) EXPECT_EQ(std::memcmp(tensor.raw(), b.tensors.at(name).raw(), tensor.bytes()), 0) << name;
   EXPECT_EQ(*a.loss, *b.loss);
 }
 

@@ -97,9 +97,9 @@ TEST(Plan, FlopsAndStateAreCounted) {
   EXPECT_EQ(decoder.state_bytes(), static_cast<size_t>(3 * 39 * plan.state_bytes_per_token));
 }
 
-TEST(ScoreInput, IsCheckedStrictly) {
-  const auto read = [](const char* text) { return read_score_input(parse_json(text, "t.json"), "t.json"); };
-  const ScoreInput in = read(R"({"input_ids": [[1, 2, 3], [4]]})");
+TEST(Example, IsReadStrictly) {
+  const auto read = [](const char* text) { return read_example(parse_json(text, "t.json"), "t.json"); };
+  const Example in = read(R"({"input_ids": [[1, 2, 3], [4]]})");
   EXPECT_EQ(in.mask, (std::vector<uint8_t>{1, 1, 1, 1, 0, 0}));
   EXPECT_EQ(in.labels, (std::vector<int32_t>{1, 2, 3, 4, -100, -100}));
   EXPECT_ERROR(read(R"({"input_idz": [[1]]})"), "'input_ids' is missing");
