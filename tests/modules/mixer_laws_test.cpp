@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "modules/model.h"
 #include "modules/registry.h"
+#include "ops/cross_entropy.h"
 
 namespace gamut {
 namespace {
@@ -46,6 +47,16 @@ std::vector<int32_t> tokens(int64_t rows, uint64_t seed = 1) {
   return ids;
 }
 
+// What an encoder may have left, for mixers that look at it: [rows, 9, D], a row like any other call's.
+Tensor encoded(Tape& tape, int64_t rows, DType dtype) {
+  const RandomStream stream(5, "encoded");
+  const Tensor t = tape.empty({rows, 9, kWidth}, dtype);
+  with_float_type(dtype, [&]<class T>() {
+    for (int64_t i = 0; i < t.elements(); ++i) t.data<T>()[i] = T(static_cast<accumulator<T>>(stream.normal(static_cast<uint64_t>(i))));
+  });
+  return t;
+}
+
 using States = std::vector<std::unique_ptr<MixerState>>;
 
 class MixerLaws : public testing::TestWithParam<Mixers> {
@@ -64,6 +75,8 @@ class MixerLaws : public testing::TestWithParam<Mixers> {
       for (int64_t r = 0; r < rows; ++r) part.insert(part.end(), ids.begin() + r * kLength + begin, ids.begin() + r * kLength + end);
       Tape tape(device, Tape::Mode::inference);
       Pass pass{.tape = tape, .ids_BT = id_tensor(tape, part, rows, end - begin, kVocab), .offset = begin, .visibility = {.sight = {.causal = true}}, .states = states};
+      const Tensor source = encoded(tape, rows, model.dtype());
+      pass.encoded_BSD = &source;
       const Tensor hidden = model.hidden(pass);
       std::vector<float> out;
       for (int64_t i = 0; i < hidden.elements(); ++i)
@@ -147,9 +160,11 @@ TEST_P(MixerLaws, GradientIsTheSlopeOfTheLoss) {
   const auto loss = [&](bool gradients) {
     Tape tape(device, Tape::Mode::training);
     Pass pass{.tape = tape, .ids_BT = id_tensor(tape, ids, 2, kLength, kVocab), .visibility = {.sight = {.causal = true}}};
+    const Tensor source = encoded(tape, 2, model.dtype());
+    pass.encoded_BSD = &source;
     const Tensor hidden = model.hidden(pass), target = tape.empty({2, kLength}, DType::i32);
     for (size_t i = 0; i < ids.size(); ++i) target.data<int32_t>()[i] = static_cast<int64_t>(i + 1) % kLength ? ids[(i + 1) % ids.size()] : -100;
-    ops::cross_entropy(tape, hidden, model.head(), target, 0.01);
+    ops::cross_entropy(tape, hidden, model.head("logits").classifier(), target, 0.01);
     const double value = tape.total_loss();
     if (gradients) tape.backward();
     else tape.forget();
