@@ -186,7 +186,7 @@ template <class T, class... Lists> void check_all(const Lists&... lists) {
       check<T>({.queries = n, .keys = n, .offset = 0, .group = 1, .head_dim = 16, .value_dim = 16, .sight = sight}, lists...);
       check<T>({.queries = n, .keys = n + 40, .offset = 40, .group = 3, .head_dim = 8, .value_dim = 24, .sight = sight}, lists...);
     }
-  for (const Case change : {Case{.softcap = 2}, Case{.softcap = 50}, Case{.bias = true}, Case{.sink = true}, Case{.softcap = 3, .bias = true, .sink = true}})
+  for (const Case& change : {Case{.softcap = 2}, Case{.softcap = 50}, Case{.bias = true}, Case{.sink = true}, Case{.softcap = 3, .bias = true, .sink = true}})
     for (const Sight sight : {Sight{}, Sight{.causal = false}, Sight{.window = 33, .prefix = 90}, Sight{.chunk = 50, .first = 9}, Sight{.causal = false, .first = 70}})
       for (const int64_t n : {1, 17, 65, 200})
         for (Case c : {Case{n, n, 0, 1, 16, 16, sight}, Case{n, n + 40, 40, 3, 8, 24, sight}, Case{1, n + 30, n + 20, 2, 16, 16, sight}, Case{40, n, 0, 2, 16, 8, sight}}) {
@@ -233,7 +233,7 @@ TEST(Attention, MatchesTheDefinitionOnEveryTier) { check_all<float>(); }
 TEST(Attention, MatchesTheDefinitionOnEveryTierInBf16) { check_all<bf16>(); }
 
 TEST(Attention, BackwardIsTheDerivative) {
-  for (const Case change : {Case{}, Case{.sight = {.causal = false}}, Case{.sight = {.window = 2}}, Case{.sight = {.prefix = 3}}, Case{.sight = {.block = 2, .first = 1}},
+  for (const Case& change : {Case{}, Case{.sight = {.causal = false}}, Case{.sight = {.window = 2}}, Case{.sight = {.prefix = 3}}, Case{.sight = {.block = 2, .first = 1}},
                             Case{.sight = {.chunk = 3}}, Case{.softcap = 0.7}, Case{.bias = true}, Case{.sink = true}, Case{.sight = {.window = 3}, .softcap = 1, .bias = true, .sink = true}}) {
     Problem<double> p({.queries = 4, .keys = 5, .offset = 1, .group = 2, .head_dim = 3, .value_dim = 2, .sight = change.sight, .softcap = change.softcap, .bias = change.bias, .sink = change.sink}, 0);
     const auto loss = [&](Span<double>& x) {
