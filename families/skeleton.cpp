@@ -156,6 +156,7 @@ ModelSpec read_skeleton(Config& cfg, const Dialect& dialect) {
     attention.options["bias"] = true;
   }
   spec.layers.assign(static_cast<size_t>(cfg.take_in<int64_t>("num_hidden_layers", 32, 1, 4096)), LayerSpec{attention, Component{}});
+  spec.objective.kind = cfg.take_choice("gamut_attention", "causal", {"causal", "prefix"});
   const std::vector<int64_t> windows = take_windows(cfg, dialect, spec.layers.size());
   for (size_t i = 0; i < windows.size(); ++i)
     if (windows[i] > 0) spec.layers[i].mixer.options["window"] = windows[i];
@@ -182,7 +183,9 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
   if (spec.placement != NormPlacement::pre) return cannot("post-norm layers");
   if (spec.embedding_scale != 1) return cannot("a scaled embedding");
   if (spec.positions != "none") return cannot("positions added to the embedding");
-  if (const std::string more = beyond_decoder(spec); !more.empty()) return cannot(more);
+  ModelSpec causal = spec;
+  if (spec.objective.kind == "prefix") causal.objective = ModelSpec{}.objective;  // a key says it
+  if (const std::string more = beyond_decoder(causal); !more.empty()) return cannot(more);
   std::vector<int64_t> windows;
   for (const LayerSpec& layer : spec.layers) {
     if (layer.mixer.kind != "attention") return cannot("the mixer " + layer.mixer.kind);
@@ -214,6 +217,7 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
                  {"num_hidden_layers", spec.layers.size()}, {"num_attention_heads", a.heads}, {"num_key_value_heads", a.kv_heads}, {"head_dim", a.head_dim},
                  {"max_position_embeddings", spec.max_positions}, {"rms_norm_eps", spec.norm_eps}, {"rope_theta", a.rotation.theta}, {"rope_scaling", scaling_keys(scaling)},
                  {"initializer_range", spec.init_std}, {"tie_word_embeddings", spec.tied}, {"use_cache", true}, {"torch_dtype", dtype_key(spec.dtype)}};
+  if (spec.objective.kind == "prefix") config["gamut_attention"] = "prefix";
   if (dialect.bias == Dialect::Bias::key) config["attention_bias"] = a.bias;
   if (dialect.rotary != 1) config["partial_rotary_factor"] = static_cast<double>(a.rotation.rotary) / static_cast<double>(a.head_dim);
   if (dialect.windows != Dialect::Windows::none) config["sliding_window"] = window > 0 ? Json(window) : Json();
@@ -223,6 +227,20 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
     for (const int64_t w : windows) config["layer_types"].push_back(w > 0 ? "sliding_attention" : "full_attention");
   }
   return {config, ""};
+}
+
+Family::Written write_diffusion(const ModelSpec& spec, bool shift, Family::Written (*write)(const ModelSpec&)) {
+  Component objective = spec.objective;
+  const auto specials = objective.options.value("specials", std::vector<int32_t>());
+  const bool shifted = objective.options.value("shift", false);
+  for (const char* key : {"specials", "shift"}) objective.options.erase(key);
+  if (!(objective == Component{"masked_diffusion"}) || specials.size() != 1 || shifted != shift)
+    return {{}, std::string("an objective other than masked diffusion ") + (shift ? "with" : "without") + " shift"};
+  ModelSpec causal = spec;
+  causal.objective = ModelSpec{}.objective;
+  Family::Written written = write(causal);
+  if (written.obstacle.empty()) written.config["mask_token_id"] = specials[0];
+  return written;
 }
 
 NameMap::NameMap(const Model& model) {

@@ -37,6 +37,8 @@ void take_common(Config& cfg, ModelSpec& spec, bool tied);
 std::string beyond_decoder(const ModelSpec& spec);
 // config.json with the skeleton's keys, or why the dialect cannot express the spec. Channel mixers are not looked at.
 Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect);
+// The same for a model trained by masked diffusion: what `write` makes of its causal twin, with mask_token_id.
+Family::Written write_diffusion(const ModelSpec& spec, bool shift, Family::Written (*write)(const ModelSpec&));
 // hidden_act for an activation; empty when transformers has none.
 std::string activation_key(const std::string& activation);
 std::string dtype_key(const std::string& dtype);

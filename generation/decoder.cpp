@@ -6,12 +6,15 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "generation/unmasking.h"
 #include "objectives/objective.h"
 
 namespace gamut {
 
 Decoder::Decoder(Model& model, const Device& device, int64_t rows, int64_t capacity) : model_(model), device_(device), rows_(rows) {
-  if (build_objective(model.spec().objective)->writing() != Objective::Writing::left_to_right)
+  const auto objective = build_objective(model.spec().objective);
+  prompt_is_prefix_ = objective->prompt_is_prefix();
+  if (objective->writing() != Objective::Writing::left_to_right)
     throw Error({.who = "generate", .what = "a model trained for '" + model.spec().objective.kind + "' does not write from left to right"});
   Tape tape(device_, Tape::Mode::inference);
   states_ = model.start(tape, rows, capacity);
@@ -27,12 +30,15 @@ size_t Decoder::state_bytes() const {
 std::vector<float> Decoder::take(std::span<const int32_t> ids, int64_t chunk) {
   const int64_t n = static_cast<int64_t>(ids.size()) / rows_, vocab = model_.spec().vocab;
   std::vector<float> result;
+  const bool prefix = prompt_is_prefix_ && length_ == 0;
+  if (prefix) chunk = n;
   for (int64_t first = 0; first < n; first += chunk) {
     const int64_t count = std::min(chunk, n - first);
     std::vector<int32_t> part;
     for (int64_t b = 0; b < rows_; ++b) part.insert(part.end(), ids.begin() + b * n + first, ids.begin() + b * n + first + count);
     Tape tape(device_, Tape::Mode::inference);
     Pass pass{.tape = tape, .ids_BT = id_tensor(tape, part, rows_, count, vocab), .offset = length_};
+    if (prefix) pass.visibility.sight.prefix = n;
     pass.states = &states_;
     const Tensor hidden = model_.hidden(pass);
     length_ += count;
@@ -60,6 +66,13 @@ std::vector<float> Decoder::take(std::span<const int32_t> ids, int64_t chunk) {
 std::vector<std::vector<int32_t>> generate(Model& model, const Device& device, const std::vector<std::vector<int32_t>>& prompts, const GenerateOptions& options) {
   options.sampling.check();
   std::vector<std::vector<int32_t>> rows = prompts;
+  if (build_objective(model.spec().objective)->writing() == Objective::Writing::unmasking) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      rows[i] = unmask(model, device, prompts[i], options);
+      for (size_t t = prompts[i].size(); options.on_token && t < rows[i].size() && options.on_token(i, rows[i][t]);) ++t;
+    }
+    return rows;
+  }
   std::map<size_t, std::vector<size_t>> by_length;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].empty()) throw Error({.who = "generate", .what = "prompt " + std::to_string(i) + " is empty", .hint = "give at least one token"});

@@ -1,4 +1,4 @@
-// Autoregressive generation: the prompt in chunks, then one token at a time over the mixers' states.
+// Generation, as the model's objective says: here from left to right, the prompt in chunks, then one token at a time over the mixers' states.
 #pragma once
 
 #include <functional>
@@ -17,13 +17,17 @@ struct GenerateOptions {
   int64_t chunk = 512;       // prompt tokens a row at a time
   // Called with (row, token) as tokens appear; false ends that row.
   std::function<bool(size_t, int32_t)> on_token;
+  // Of models that write by unmasking (generation/unmasking.h).
+  int64_t steps = 0, block = 0;
+  std::function<void(const std::vector<int32_t>&)> on_canvas;
 };
 
 // A batch of equally long rows on its way.
 class Decoder {
  public:
   Decoder(Model& model, const Device& device, int64_t rows, int64_t capacity);
-  // Takes `ids` [rows, n] after those taken before, in chunks; returns the logits after the last, [rows, V] f32.
+  // Takes `ids` [rows, n] after those taken before, in chunks; returns the logits after the last, [rows, V] f32. The first ones taken by a
+  // model whose prompts see all of themselves are one chunk.
   std::vector<float> take(std::span<const int32_t> ids, int64_t chunk);
   int64_t length() const { return length_; }  // positions taken
   size_t state_bytes() const;
@@ -33,6 +37,7 @@ class Decoder {
   Model& model_;
   Device device_;
   int64_t rows_, length_ = 0;
+  bool prompt_is_prefix_ = false;
   Cost cost_;
   std::vector<std::unique_ptr<MixerState>> states_;
 };

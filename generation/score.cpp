@@ -105,6 +105,15 @@ Example read_example(const Json& document, const std::string& source) {
     for (size_t i = 0; i < e.labels.size(); ++i)
       if (!(decoder ? e.decoder_mask : e.mask)[i]) e.labels[i] = -100;
   }
+  if (cfg.has("t")) {
+    for (const double t : cfg.take<std::vector<double>>("t")) e.times.push_back(static_cast<float>(t));
+    if (static_cast<int64_t>(e.times.size()) != e.rows) cfg.reject("t", "has " + std::to_string(e.times.size()) + " entries, input_ids has " + std::to_string(e.rows) + " rows");
+  }
+  if (cfg.has("mask_index")) {
+    const std::vector<int32_t> hidden = take_rows(cfg, "mask_index", e.rows, e.length, 0);
+    for (size_t i = 0; i < hidden.size(); ++i)
+      if (hidden[i] == 0) e.labels[i] = -100;
+  }
   cfg.finish();
   return e;
 }

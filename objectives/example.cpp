@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ops/rows.h"
 
 namespace gamut {
 namespace {
@@ -25,8 +26,9 @@ Example Example::slice(int64_t first, int64_t count) const {
     list.erase(list.begin(), list.begin() + first * width);
   };
   for (auto* list : {&out.ids, &out.token_types}) cut(*list, length);
-  for (auto* list : {&out.decoder_ids}) cut(*list, target_length);
+  cut(out.decoder_ids, target_length);
   for (auto* list : {&out.prefix, &out.row_labels}) cut(*list, 1);
+  cut(out.times, 1);
   cut(out.labels, label_length());
   cut(out.weights, label_length());
   cut(out.mask, length);
@@ -78,6 +80,14 @@ ExampleRun::ExampleRun(Model& model, const Pass& settings, const kernels::Sight&
     pass_.visibility = sees(sight, e.mask, e.length, e.prefix);
   }
   hidden_ = model.hidden(pass_);
+}
+
+void ExampleRun::look_back() {
+  const Shape shape = hidden_.shape();
+  const Tensor before = pass_.tape.empty({shape[0] * shape[1]}, DType::i32);
+  if (pass_.tape.runs())
+    for (int64_t i = 0; i < before.elements(); ++i) before.data<int32_t>()[i] = static_cast<int32_t>(i % shape[1] == 0 ? i : i - 1);
+  hidden_ = ops::rows(pass_.tape, hidden_, before).reshape(shape);
 }
 
 ops::HeadLoss ExampleRun::loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights) {

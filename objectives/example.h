@@ -22,6 +22,7 @@ struct Example {
   std::vector<int32_t> labels;          // [B, T'] (without a decoder [B, T]) what the position says; negative: nothing
   std::vector<float> weights;           // like labels; empty: 1
   std::vector<int32_t> row_labels;      // [B] the class of the row
+  std::vector<float> times;             // [B] of diffusion
 
   int64_t label_length() const { return target_length > 0 ? target_length : length; }
   Example slice(int64_t first, int64_t count) const;  // some of the rows
@@ -41,6 +42,8 @@ class ExampleRun {
   const Tensor& hidden() const { return hidden_; }   // [B, T', D], [B, T, D]
   const Tensor& encoded() const { return encoded_; }  // [B, T, D] of an encoder-decoder, else null
   const std::vector<Tensor>& encoder_hidden_states() const { return encoder_states_; }  // when the settings want them
+  // From now on every position is judged by what the one before it says (the first by itself).
+  void look_back();
   // Softmax cross-entropy of a head's classes; one label for each of its rows.
   ops::HeadLoss loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights = {});
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -49,6 +50,14 @@ class Objective {
   // How a model trained for this writes.
   enum class Writing { left_to_right, unmasking, none };
   virtual Writing writing() const { return Writing::none; }
+  // All of a prompt sees all of it.
+  virtual bool prompt_is_prefix() const { return false; }
+  // For writing by unmasking: the token that hides others, and whether a token is predicted at the position before it.
+  struct Unmasking {
+    int32_t mask;
+    bool shift;
+  };
+  virtual std::optional<Unmasking> unmasking() const { return {}; }
 };
 
 struct RegisteredObjective {
@@ -59,5 +68,7 @@ const std::vector<RegisteredObjective>& objectives();                     // obj
 std::unique_ptr<Objective> build_objective(const Component& component);   // Error with the nearest name
 
 std::unique_ptr<Objective> build_causal(Config& options);
+std::unique_ptr<Objective> build_masked_diffusion(Config& options);
+std::unique_ptr<Objective> build_prefix(Config& options);
 
 }  // namespace gamut

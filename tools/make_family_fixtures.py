@@ -4,8 +4,8 @@
 usage: make_family_fixtures.py [NAME …]      (all without names; needs torch, transformers 5, safetensors)
 
 A fixture is a folder: config.json and model.safetensors as transformers writes them, input.json as `gamut score --tokens` reads it,
-expected.safetensors with logits, loss and grad.<weight> of every trained weight, greedy.json with a prompt and its greedy
-continuation. Stored in float32, computed in float64.
+expected.safetensors with logits, loss and grad.<weight> of every trained weight, about.json with the objective's name where it is not
+causal, greedy.json with a prompt and its greedy continuation where it writes from left to right. Stored in float32, computed in float64.
 For developers; neither build nor tests need it.
 """
 import json
@@ -49,6 +49,10 @@ CASES = {
     "qwen3_next": ("Qwen3Next", dict(EXPERTS, num_hidden_layers=3, head_dim=8, moe_intermediate_size=6, shared_expert_intermediate_size=5, num_experts=4, partial_rotary_factor=0.5,
                                      layer_types=["linear_attention", "full_attention", "linear_attention"], linear_num_key_heads=2, linear_num_value_heads=4,
                                      linear_key_head_dim=4, linear_value_head_dim=5)),
+    "llada": ("Llada", dict(model_type="llada", architectures=["LLaDAModelLM"], vocab_size=40, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, mlp_hidden_size=20, max_sequence_length=32, rms_norm_eps=1e-5,
+                            rope_theta=500.0, weight_tying=False, mask_token_id=39, block_type="llama", layer_norm_type="rms", activation_type="silu", include_bias=False, include_qkv_bias=False, rope=True,
+                            alibi=False, attention_layer_norm=False, eos_token_id=2, torch_dtype="float32")),
+    "dream": ("Dream", dict(SHAPE, model_type="Dream", architectures=["DreamModel"], mask_token_id=39, rms_norm_eps=1e-6)),
     "rwkv7": ("Rwkv7", dict(STATES, head_dim=4, intermediate_size=20, decay_low_rank_dim=3, a_low_rank_dim=2, v_low_rank_dim=2, gate_low_rank_dim=4, norm_eps=1e-5)),
 }
 
@@ -57,12 +61,16 @@ CASES = {
 SEEDS = {"jamba": 2, "qwen3_next": 3}
 
 
-def in_float64(architecture):
-    """The class of transformers with its islands of float32 (norms, softmax, rotary tables, recurrences) in float64: the reference must be better than what it judges."""
-    module = sys.modules[getattr(transformers, architecture).__module__]
-    text = pathlib.Path(module.__file__).read_text().replace("torch.float32", "torch.float64").replace(".float()", ".double()")
-    exec(compile(text, module.__file__, "exec"), module.__dict__)
-    return module.__dict__[architecture]
+# The objective of those that are not trained to predict the next token.
+LOSS = {"llada": "masked_diffusion", "dream": "masked_diffusion"}
+
+
+def hide(ids, mask_id):
+    """Inputs of masked diffusion: a time for each row, tokens hidden with that probability, the first of a row among them."""
+    t = [0.25, 0.8125]
+    hidden = torch.rand(ids.shape) < torch.tensor(t)[:, None]
+    hidden[1, 0] = True
+    return {"input_ids": ids.masked_fill(hidden, mask_id), "labels": ids.masked_fill(~hidden, -100), "t": t}
 
 
 def build(name):
@@ -75,7 +83,7 @@ def build(name):
     else:
         config = getattr(transformers, kind + "Config")(**settings)
         config._experts_implementation = "eager"  # the grouped one knows no float64
-        model = in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM")(config)
+        model = reference_models.in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM")(config)
     with torch.no_grad():  # spread: a gain that is 1, a bias that is 0 or a router that cannot decide would hide mistakes
         for key, weight in model.named_parameters():
             scale = 0.3 if weight.ndim == 1 else 1.5 / weight.shape[-1] ** 0.5
@@ -87,26 +95,57 @@ def build(name):
     (folder / "generation_config.json").unlink(missing_ok=True)
 
     ids = torch.randint(3, config.vocab_size, (2, 16))
-    mask = torch.ones_like(ids)
-    mask[1, 13:] = 0
-    labels = ids.masked_fill(mask == 0, -100)
-    (folder / "input.json").write_text(json.dumps({"input_ids": ids.tolist(), "attention_mask": mask.tolist(), "labels": labels.tolist()}) + "\n")
+    loss = LOSS.get(name, "causal")
+    if loss == "masked_diffusion":
+        inputs = hide(ids, config.mask_token_id)
+    else:
+        mask = torch.ones_like(ids)
+        mask[1, 13:] = 0
+        inputs = {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
+    (folder / "input.json").write_text(json.dumps({key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in inputs.items()}) + "\n")
+    if loss != "causal":
+        (folder / "about.json").write_text(json.dumps({"loss": loss}) + "\n")
     model.double().eval()  # without dropout
-    out = model(input_ids=ids, attention_mask=mask, labels=labels)
+    out = model(**inputs)
     out.loss.backward()
     expected = {"logits": out.logits, "loss": out.loss.reshape(())}
     gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
     expected |= {"grad." + key: value for key, value in split_experts(gradients, folder).items()}
     save_file({key: value.detach().float().contiguous().clone() for key, value in expected.items()}, folder / "expected.safetensors")
 
-    model.eval()
-    prompt = ids[:1, :6]
+    if loss == "causal":
+        generate(name, model, ids[:1, :6], folder)
+    if loss == "masked_diffusion":
+        unmask(model, ids[:1, :5], folder)
+    print(f"{name:16} loss {out.loss.item():.4f}  {sum(f.stat().st_size for f in folder.iterdir()) / 1024:.0f} KiB")
+
+
+def unmask(model, prompt, folder, length=8, block=4, steps=6):
+    """canvas.json: the greedy sampler of LLaDA [Nie et al. 2025, algorithm 5], blocks from the left, the surest places first."""
+    mask, canvases = model.config.mask_token_id, []
+    canvas = torch.cat([prompt, torch.full((1, length), mask)], 1)
+    with torch.no_grad():
+        for first in range(prompt.shape[1], canvas.shape[1], block):
+            parts = steps // (length // block)
+            for step in range(parts):
+                logits = model(input_ids=canvas).logits
+                if model.shift:
+                    logits = torch.cat([logits[:, :1], logits[:, :-1]], 1)
+                sure, token = logits.softmax(-1).max(-1)
+                sure = torch.where(canvas == mask, sure, -1.0)
+                sure[:, :first] = sure[:, first + block:] = -1.0
+                for place in sure[0].topk(block // parts + (step < block % parts)).indices:
+                    canvas[0, place] = token[0, place]
+                canvases.append(canvas[0].tolist())
+    (folder / "canvas.json").write_text(json.dumps({"input_ids": prompt.tolist(), "length": length, "block": block, "steps": steps, "canvases": canvases}) + "\n")
+
+
+def generate(name, model, prompt, folder):
     with torch.no_grad():
         row = prompt
         for _ in range(16 if name != "llama-dynamic" else 4):  # transformers keeps keys of earlier lengths there; so do we
             row = torch.cat([row, model(input_ids=row, use_cache=False).logits[:, -1:].argmax(-1)], 1)
     (folder / "greedy.json").write_text(json.dumps({"input_ids": prompt.tolist(), "output_ids": row.tolist()}) + "\n")
-    print(f"{name:16} loss {out.loss.item():.4f}  {sum(f.stat().st_size for f in folder.iterdir()) / 1024:.0f} KiB")
 
 
 def split_experts(gradients, folder):

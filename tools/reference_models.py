@@ -1,10 +1,76 @@
 """Models that Hugging Face transformers does not have, in plain PyTorch after their papers, one token at a time: for make_family_fixtures.py."""
+import json
 import math
+import pathlib
+import sys
 from types import SimpleNamespace
 
 import torch
+import transformers
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
+
+
+def in_float64(architecture):
+    """The class of transformers with its islands of float32 (norms, softmax, rotary tables, recurrences) in float64: the reference must be better than what it judges."""
+    module = sys.modules[getattr(transformers, architecture).__module__]
+    text = pathlib.Path(module.__file__).read_text().replace("torch.float32", "torch.float64").replace(".float()", ".double()")
+    exec(compile(text, module.__file__, "exec"), module.__dict__)
+    return module.__dict__[architecture]
+
+
+class Diffusion(nn.Module):
+    """A causal model of transformers without its mask, and the loss of masked diffusion [Nie et al. 2025]: Σ over hidden of CE/p, p = (1 − 1e-3)·t + 1e-3, by rows and positions."""
+
+    inner, shift, names = "", False, ()
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = SimpleNamespace(**config)
+        self.model = in_float64(self.inner + "ForCausalLM")(getattr(transformers, self.inner + "Config")(**self.inner_config(config)))
+
+    @staticmethod
+    def inner_config(config):
+        return {key: value for key, value in config.items() if key not in ("model_type", "architectures", "mask_token_id")}
+
+    def renamed(self, name):
+        for old, new in self.names:
+            name = name.replace(old, new)
+        return name
+
+    def named_parameters(self, *args, **kwargs):
+        return ((self.renamed(name.removeprefix("model.")), weight) for name, weight in super().named_parameters(*args, **kwargs))
+
+    def forward(self, input_ids, labels=None, t=None):
+        b, n = input_ids.shape
+        logits = self.model(input_ids=input_ids, attention_mask=torch.zeros(b, 1, n, n, dtype=self.model.dtype), use_cache=False).logits
+        if labels is None:
+            return SimpleNamespace(logits=logits)
+        says = torch.cat([logits[:, :1], logits[:, :-1]], 1) if self.shift else logits
+        p = (1 - 1e-3) * torch.tensor(t, dtype=torch.float32).to(logits.dtype) + 1e-3
+        losses = F.cross_entropy(says.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none").view(b, n)
+        return SimpleNamespace(logits=logits, loss=(losses / p[:, None]).sum() / (b * n))
+
+    def save_pretrained(self, folder):
+        (folder / "config.json").write_text(json.dumps(vars(self.config), indent=2) + "\n")
+        save_file({name: weight.detach().contiguous() for name, weight in self.named_parameters()}, folder / "model.safetensors", {"format": "pt"})
+
+
+class Llada(Diffusion):
+    inner = "Llama"
+    names = (("model.embed_tokens", "model.transformer.wte"), ("model.layers.", "model.transformer.blocks."), ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ff_norm"), ("self_attn.o_proj", "attn_out"),
+             ("self_attn.", ""), ("mlp.gate_proj", "ff_proj"), ("mlp.up_proj", "up_proj"), ("mlp.down_proj", "ff_out"), ("model.norm", "model.transformer.ln_f"), ("lm_head", "model.transformer.ff_out"))
+
+    @staticmethod
+    def inner_config(config):
+        theirs = dict(d_model="hidden_size", n_layers="num_hidden_layers", n_heads="num_attention_heads", n_kv_heads="num_key_value_heads", mlp_hidden_size="intermediate_size", vocab_size="vocab_size",
+                      max_sequence_length="max_position_embeddings", rms_norm_eps="rms_norm_eps", rope_theta="rope_theta", weight_tying="tie_word_embeddings")
+        return {theirs[key]: value for key, value in config.items() if key in theirs}
+
+
+class Dream(Diffusion):
+    inner, shift = "Qwen2", True
 
 
 class Rwkv7(nn.Module):
@@ -87,8 +153,6 @@ class Rwkv7(nn.Module):
         return SimpleNamespace(logits=logits, loss=loss)
 
     def save_pretrained(self, folder):
-        import json
-        from safetensors.torch import save_file
         config = {"model_type": "rwkv7", "architectures": ["RWKV7ForCausalLM"], "hidden_act": "sqrelu", "torch_dtype": "float32", **vars(self.config)}
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file({key: value.detach().contiguous() for key, value in self.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})

@@ -21,6 +21,7 @@
 #include "training/metrics_log.h"
 #include "training/recipe.h"
 #include "training/tensorboard.h"
+#include "training/vocabulary.h"
 
 namespace gamut {
 namespace {
@@ -74,6 +75,7 @@ class Run {
     {  // an impossible model shows before any text is prepared
       ModelSpec spec = recipe_.model;
       spec.vocab = std::max<int64_t>(spec.vocab, 1);
+      build_objective(spec.objective)->check(spec);
       const Model possible(spec, Device::shapes_only(pool_));
     }
     data_ = std::make_shared<const Dataset>(prepare_dataset(recipe_.data, pool_));
@@ -84,6 +86,7 @@ class Run {
     open_folder();
     announce(plan);
     trainer_.emplace(recipe_.model, recipe_.trainer, data_, pool_);
+    measure_ = trainer_->measure();
     restore();
     const int signal = train(plan);
     if (signal != 0) {
@@ -97,19 +100,18 @@ class Run {
   Recipe recipe_;
   ThreadPool pool_;
   std::shared_ptr<const Dataset> data_;
+  std::shared_ptr<const Tokenizer> tokenizer_;  // with what special tokens the objective needs
   std::optional<Trainer> trainer_;
   std::optional<CheckpointStore> store_;
   std::optional<MetricsLog> metrics_;
   std::optional<TensorboardLog> board_;
   std::vector<ValidationSet> sets_;
-  double last_bpb_ = 0, peak_flops_ = 0;
+  double last_ = 0, peak_flops_ = 0;  // last_: of validation
+  Measure measure_;
 
   void take_vocabulary() {
-    const int64_t vocab = data_->tokenizer->vocab_size();
-    if (recipe_.model.vocab == 0) recipe_.model.vocab = vocab;
-    if (recipe_.model.vocab < vocab)
-      throw Error({.who = "train", .what = "model.vocab is " + std::to_string(recipe_.model.vocab) + ", but the tokenizer has " + std::to_string(vocab) + " tokens", .hint = "leave model.vocab out"});
-    recipe_.resolved["model"]["vocab"] = recipe_.model.vocab;
+    tokenizer_ = settle_vocabulary(recipe_.model, data_->tokenizer);
+    recipe_.resolved["model"] = recipe_.model.to_json();
   }
 
   void open_folder() {
@@ -132,7 +134,7 @@ class Run {
   void restore() {
     if (const auto checkpoint = store_->latest_valid()) {
       trainer_->restore(checkpoint->tensors.tensors(), checkpoint->state.at("trainer"));
-      last_bpb_ = checkpoint->state.value("bits_per_byte", 0.0);
+      last_ = checkpoint->state.value(measure_.key, 0.0);
       const std::string tier(kernels::name_of(kernels::best_tier())), before = checkpoint->state.at("trainer").value("tier", tier);
       if (tier != before) log::warn("the checkpoint was made on tier {}, this is {}: results go on, but not bit for bit", before, tier);
       log::info("resumed at step {} of {}", trainer_->steps_done(), recipe_.trainer.steps);
@@ -144,7 +146,7 @@ class Run {
   void save() {
     trainer_->check_finite();
     metrics_->sync();
-    store_->save(trainer_->steps_done(), trainer_->tensors(), {{"trainer", trainer_->state()}, {"bits_per_byte", last_bpb_}});
+    store_->save(trainer_->steps_done(), trainer_->tensors(), {{"trainer", trainer_->state()}, {measure_.key, last_}});
   }
 
   void validate(int64_t step, int64_t bytes) {
@@ -154,11 +156,11 @@ class Run {
       for (const auto& shard : data_->validation) sets_.emplace_back(shard, *data_->tokenizer, recipe_.trainer.length, bytes);
     }
     const std::vector<DomainScore> scores = trainer_->evaluate(sets_);
-    last_bpb_ = bits_per_byte(scores);
+    last_ = measure_(scores);
     Json domains = Json::object();
-    for (size_t d = 0; d < scores.size(); ++d) domains[data_->domains[d]] = scores[d].bits_per_byte();
-    metrics_->append({{"step", step}, {"kind", bytes == 0 ? "final" : "validation"}, {"tokens", trainer_->tokens_seen()}, {"bits_per_byte", last_bpb_}, {"domains", domains}, {"seconds", since(start)}});
-    board_->append(step, std::vector<Scalar>{{"validation/bits_per_byte", static_cast<float>(last_bpb_)}});
+    for (size_t d = 0; d < scores.size(); ++d) domains[data_->domains[d]] = measure_({scores[d]});
+    metrics_->append({{"step", step}, {"kind", bytes == 0 ? "final" : "validation"}, {"tokens", trainer_->tokens_seen()}, {measure_.key, last_}, {"domains", domains}, {"seconds", since(start)}});
+    board_->append(step, std::vector<Scalar>{{"validation/" + measure_.key, static_cast<float>(last_)}});
   }
 
   // The signal that ended training early, or 0.
@@ -182,7 +184,7 @@ class Run {
       metrics_->append(line);
       board_->append(r.step, std::vector<Scalar>{{"train/loss", static_cast<float>(r.loss)}, {"train/gradient_norm", static_cast<float>(r.gradient_norm)}, {"train/rate", static_cast<float>(r.rate)}, {"train/tokens_per_second", static_cast<float>(rate)}});
       if (std::binary_search(points.begin(), points.end(), r.step)) validate(r.step, recipe_.validation_bytes);
-      progress.update(static_cast<double>(r.step), fmt::format("loss {:.3f}{} · {} tok/s · {:.0f} % of peak", r.loss, last_bpb_ > 0 ? fmt::format(" · {:.3f} bits/byte", last_bpb_) : "", human_count(rate), 100 * share));
+      progress.update(static_cast<double>(r.step), fmt::format("loss {:.3f}{} · {} tok/s · {:.0f} % of peak", r.loss, last_ > 0 ? fmt::format(" · {:.3f} {}", last_, measure_.unit) : "", human_count(rate), 100 * share));
       const bool due = recipe_.checkpoint_steps > 0 && r.step % recipe_.checkpoint_steps == 0;
       if (trainer_->finished()) validate(r.step, 0);  // before the last checkpoint, so that it is done once
       if (due || since(saved) >= recipe_.checkpoint_seconds || trainer_->finished()) {
@@ -195,13 +197,13 @@ class Run {
   }
 
   int finish(bool json, const StepPlan& plan, size_t resident_before) {
-    save_model(trainer_->model(), data_->tokenizer.get(), recipe_.folder / "model");
+    save_model(trainer_->model(), tokenizer_.get(), recipe_.folder / "model");
     const size_t peak = peak_resident_bytes(), predicted = plan.arena_bytes + resident_before;
-    const Json summary = {{"model", (recipe_.folder / "model").string()}, {"steps", trainer_->steps_done()}, {"tokens", trainer_->tokens_seen()}, {"bits_per_byte", last_bpb_},
+    const Json summary = {{"model", (recipe_.folder / "model").string()}, {"steps", trainer_->steps_done()}, {"tokens", trainer_->tokens_seen()}, {measure_.key, last_},
                           {"ram_tensors_predicted", plan.arena_bytes}, {"ram_tensors_measured", trainer_->resident_bytes()}, {"ram_predicted", predicted}, {"ram_peak", peak}};
     if (json) std::cout << summary.dump() << '\n';
     else
-      std::cout << fmt::format("{:.4f} bits/byte on all validation text; tensors {} (predicted {})\n{}\n", last_bpb_, human_bytes(static_cast<double>(trainer_->resident_bytes())),
+      std::cout << fmt::format("{:.4f} {} on all validation text; tensors {} (predicted {})\n{}\n", last_, measure_.unit, human_bytes(static_cast<double>(trainer_->resident_bytes())),
                                human_bytes(static_cast<double>(plan.arena_bytes)), (recipe_.folder / "model").string());
     return 0;
   }

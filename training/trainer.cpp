@@ -99,6 +99,23 @@ double bits_per_byte(const std::vector<DomainScore>& scores) {
   return all.bits_per_byte();
 }
 
+Measure measure_of(const Objective& objective) {
+  switch (objective.number()) {
+    case Objective::Number::exact: return {"bits_per_byte", "bits/byte", true};
+    case Objective::Number::bound: return {"bits_per_byte_bound", "bits/byte at most", true};
+    default: return {"bits_per_prediction", "bits a prediction", false};
+  }
+}
+
+double Measure::operator()(const std::vector<DomainScore>& scores) const {
+  double nats = 0, units = 0;
+  for (const DomainScore& s : scores) {
+    nats += s.nats;
+    units += per_byte ? static_cast<double>(s.bytes) : s.weight;
+  }
+  return nats / (units * std::numbers::ln2);
+}
+
 Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, std::shared_ptr<const Dataset> data, ThreadPool& pool)
     : spec_(spec), options_(options), data_(std::move(data)), device_(Device::real(pool)), objective_(build_objective(spec.objective)),
       stream_(data_->train, options.length, options.seed) {

@@ -56,6 +56,15 @@ struct DomainScore {
 // Σ nats / (Σ bytes · ln 2) over all domains.
 double bits_per_byte(const std::vector<DomainScore>& scores);
 
+// The honest number of an objective: bits per byte where losses add up to a text's likelihood or bound it, else bits of a prediction, which
+// compare with their own kind alone.
+struct Measure {
+  std::string key, unit;  // "bits_per_byte", "bits/byte"
+  bool per_byte;
+  double operator()(const std::vector<DomainScore>& scores) const;
+};
+Measure measure_of(const Objective& objective);
+
 class Trainer {
  public:
   // Weights drawn from options.seed; the data order as well, in streams of their own.
@@ -66,6 +75,7 @@ class Trainer {
   // An Error naming the tensor when a weight is not finite: such a state must not become a checkpoint.
   void check_finite() const;
   std::vector<DomainScore> evaluate(const std::vector<ValidationSet>& sets);
+  Measure measure() const { return measure_of(*objective_); }
 
   int64_t steps_done() const { return optimizer_->steps(); }
   int64_t tokens_seen() const { return steps_done() * options_.batch_tokens(); }

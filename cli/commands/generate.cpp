@@ -78,6 +78,8 @@ void build_generate(CLI::App& command, int&) {
   const auto* prompt = command.add_option("--prompt", a->prompt, "text to go on from");
   command.add_option("--tokens", a->tokens, "JSON file instead of a text: {\"input_ids\": [[…], …]}; prints ids, the prompt's included");
   command.add_option("--max-new-tokens", a->options.max_new_tokens, "at most so many")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  command.add_option("--steps", a->options.steps, "of models that write by unmasking: so many steps; 0: one a token")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  command.add_option("--block-length", a->options.block, "of models that write by unmasking: fill blocks of so many tokens from the left; 0: all at once")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
   command.add_flag("--greedy", a->greedy, "always the likeliest token (as --temperature 0)");
   command.add_option("--temperature", s.temperature, "below 1 sharper, above 1 flatter")->capture_default_str();
   command.add_option("--top-k", s.top_k, "only the k likeliest tokens; 0: all")->capture_default_str();

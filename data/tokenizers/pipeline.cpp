@@ -175,6 +175,16 @@ std::optional<int32_t> Pipeline::id_of(std::string_view token) const {
   return id < 0 ? std::nullopt : std::optional(id);
 }
 
+std::shared_ptr<const Tokenizer> Pipeline::with_special_tokens(std::span<const std::string> tokens) const {
+  Json document = parse_json(definition_->json, "tokenizer.json");
+  Json& added = document["added_tokens"];
+  if (added.is_null()) added = Json::array();
+  int64_t next = vocab_size();
+  for (const std::string& token : tokens)
+    if (!id_of(token)) added.push_back({{"id", next++}, {"content", token}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}});
+  return from_json(document.dump(), definition_->config, "tokenizer.json");
+}
+
 void Pipeline::save(const std::filesystem::path& folder) const {
   make_folder(folder);
   write_file(folder / "tokenizer.json", definition_->json);

@@ -47,6 +47,7 @@ class Pipeline final : public Tokenizer {
   std::optional<int32_t> id_of(std::string_view token) const override;
   std::optional<int32_t> bos() const override { return bos_; }
   std::optional<int32_t> eos() const override { return eos_; }
+  std::shared_ptr<const Tokenizer> with_special_tokens(std::span<const std::string> tokens) const override;
   void save(const std::filesystem::path& folder) const override;
   const std::string& hash() const override { return hash_; }
 

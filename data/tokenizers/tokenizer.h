@@ -49,6 +49,9 @@ class Tokenizer {
   virtual std::optional<int32_t> bos() const = 0;
   virtual std::optional<int32_t> eos() const = 0;
 
+  // The same tokenizer with these special tokens, at the end of the vocabulary where it lacks them.
+  virtual std::shared_ptr<const Tokenizer> with_special_tokens(std::span<const std::string> tokens) const = 0;
+
   // Writes tokenizer.json and tokenizer_config.json, which Hugging Face `tokenizers` and `transformers` open.
   virtual void save(const std::filesystem::path& folder) const = 0;
 

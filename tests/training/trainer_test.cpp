@@ -30,6 +30,14 @@ ModelSpec small_moe(const std::string& dtype, const Json& options = Json::object
   return small_dense(dtype, {{"channel", channel}});
 }
 
+// A mixture of experts that learns to uncover what is hidden behind its last token.
+ModelSpec small_diffusion(const std::string& dtype) {
+  ModelSpec spec = small_moe(dtype);
+  spec.vocab = kVocab + 1;
+  spec.objective = {"masked_diffusion", {{"specials", {kVocab}}}};
+  return spec;
+}
+
 const Json kSigmoidBias = {{"shared_hidden", 24}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}, {"scale", 2.0}}}};
 const Json kSwitch = {{"top_k", 1}, {"capacity_factor", 1.25}, {"router", {{"kind", "switch"}, {"z_loss", 0.001}}}};
 
@@ -70,6 +78,21 @@ TEST_F(TrainerTest, OverfitsOneBatch) {
 }
 
 // One expert that takes every token is the dense model: the same bits for 200 steps (20 on the lower tiers of this machine).
+TEST_F(TrainerTest, AMixtureLearnsToUncover) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    TrainerOptions o = small_options(16);
+    o.steps = 120;
+    Trainer trainer(small_diffusion(dtype), o, data, pool);
+    double first = 0, last = 0;
+    for (int i = 0; i < 120; ++i) {
+      const double loss = trainer.step().loss / 20;
+      if (i < 20) first += loss;
+      if (i >= 100) last += loss;
+    }
+    EXPECT_LT(last, first - 0.3) << dtype;
+  }
+}
+
 TEST_F(TrainerTest, NullTwinEqualsDenseBitForBit) {
   for (int tier = 0; tier <= static_cast<int>(kernels::machine_tier()); ++tier) {
     const kernels::ForcedTier forced(static_cast<kernels::Tier>(tier));
@@ -153,7 +176,7 @@ TEST_F(TrainerTest, AuxiliaryLossesAreWeightedByShare) {
 
 TEST_F(TrainerTest, GoesOnFromACheckpointWithTheSameBits) {
   for (const std::string dtype : {"f32", "bf16"})
-    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype, kSigmoidBias)}) {
+    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype)}) {
       const TrainerOptions o = small_options();
       Trainer undisturbed(spec, o, data, pool);
       TempFolder run;
@@ -226,7 +249,7 @@ TEST_F(TrainerTest, RatesFollowTheSchedule) {
 // Memory predicted on shapes alone is what the arena really reaches.
 TEST_F(TrainerTest, PlanTellsThePeakOfTensors) {
   for (const std::string dtype : {"f32", "bf16"})
-    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype), small_moe(dtype, kSigmoidBias)})
+    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype)})
       for (const int64_t micro : {0, 3}) {
         TrainerOptions o = small_options(8);
         o.micro_rows = micro;
