@@ -77,22 +77,25 @@ TEST_F(TrainerTest, OverfitsOneBatch) {
     }
 }
 
-// One expert that takes every token is the dense model: the same bits for 200 steps (20 on the lower tiers of this machine).
 TEST_F(TrainerTest, AMixtureLearnsToUncover) {
+  const TempFolder little;
+  const auto few = token_data(little, 4 * 48 + 1, kVocab);  // four rows, by heart
   for (const char* dtype : {"f32", "bf16"}) {
-    TrainerOptions o = small_options(16);
-    o.steps = 120;
-    Trainer trainer(small_diffusion(dtype), o, data, pool);
+    TrainerOptions o = small_options();
+    o.steps = 300;
+    o.optimizer.lr = 1e-2;
+    Trainer trainer(small_diffusion(dtype), o, few, pool);
     double first = 0, last = 0;
-    for (int i = 0; i < 120; ++i) {
-      const double loss = trainer.step().loss / 20;
-      if (i < 20) first += loss;
-      if (i >= 100) last += loss;
+    for (int i = 0; i < 300; ++i) {
+      const double loss = trainer.step().loss / 30;
+      if (i < 30) first += loss;
+      if (i >= 270) last += loss;
     }
-    EXPECT_LT(last, first - 0.3) << dtype;
+    EXPECT_LT(last, 0.6 * first) << dtype;  // where all is hidden, nobody knows which row it is
   }
 }
 
+// One expert that takes every token is the dense model: the same bits for 200 steps (20 on the lower tiers of this machine).
 TEST_F(TrainerTest, NullTwinEqualsDenseBitForBit) {
   for (int tier = 0; tier <= static_cast<int>(kernels::machine_tier()); ++tier) {
     const kernels::ForcedTier forced(static_cast<kernels::Tier>(tier));
