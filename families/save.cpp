@@ -61,16 +61,20 @@ void save_model(const Model& model, const Tokenizer* tokenizer, const std::files
 
   make_folder(folder);
   write_safetensors(folder / "model.safetensors", views, {{"format", "pt"}});
+  // Token ids: those the family wrote belong to the model, others to its tokenizer; without either null, as the families' own defaults would be wrong.
+  const auto add = [&](const char* key, std::optional<int32_t> id) {
+    if (!config.contains(key)) config[key] = id ? Json(*id) : Json();
+  };
+  if (tokenizer || family.model_type != "gamut") {
+    add("bos_token_id", tokenizer ? tokenizer->bos() : std::nullopt);
+    add("eos_token_id", tokenizer ? tokenizer->eos() : std::nullopt);
+  }
   if (tokenizer) {
     tokenizer->save(folder);
     Json generation = Json::object();
-    for (const auto& [key, id] : {std::pair("bos_token_id", tokenizer->bos()), std::pair("eos_token_id", tokenizer->eos())}) {
-      config[key] = id ? Json(*id) : Json();
-      if (id) generation[key] = *id;
-    }
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"})
+      if (config.contains(key) && !config[key].is_null()) generation[key] = config[key];
     write_file(folder / "generation_config.json", generation.dump(2) + "\n");
-  } else if (family.model_type != "gamut") {
-    for (const char* key : {"bos_token_id", "eos_token_id"}) config[key] = nullptr;  // the families' own defaults would be wrong
   }
   write_file(folder / "config.json", config.dump(2) + "\n");  // last: a folder with it is whole
 }

@@ -22,11 +22,15 @@ ServingPlan plan_serving(const ModelSpec& spec, int64_t rows, int64_t context, T
   // The growth of the states between half the context and all of it.
   const int64_t prompt = std::max<int64_t>(1, context - 1), half = std::max<int64_t>(1, prompt / 2);
   Decoder decoder(model, device, rows, prompt + 1);
+  if (model.has_encoder()) {
+    decoder.read(tokens(context));
+    plan.prefill = per_token(decoder.cost(), row_count * static_cast<double>(context));
+  }
   decoder.take(tokens(half), defaults.chunk);
   const auto at_half = static_cast<double>(decoder.state_bytes());
   if (prompt > half) decoder.take(tokens(prompt - half), defaults.chunk);
   const auto at_prompt = static_cast<double>(decoder.state_bytes());
-  plan.prefill = per_token(decoder.cost(), row_count * static_cast<double>(prompt));
+  if (!model.has_encoder()) plan.prefill = per_token(decoder.cost(), row_count * static_cast<double>(prompt));
   const Cost before = decoder.cost();
   decoder.take(tokens(1), defaults.chunk);
   const Cost& after = decoder.cost();

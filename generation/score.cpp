@@ -104,6 +104,7 @@ Example read_example(const Json& document, const std::string& source) {
     e.labels = decoder ? e.decoder_ids : e.ids;
     for (size_t i = 0; i < e.labels.size(); ++i)
       if (!(decoder ? e.decoder_mask : e.mask)[i]) e.labels[i] = -100;
+    if (decoder) shift_labels(e);  // a target's tokens stand one place later in what the decoder reads
   }
   if (cfg.has("t")) {
     for (const double t : cfg.take<std::vector<double>>("t")) e.times.push_back(static_cast<float>(t));

@@ -14,7 +14,7 @@ namespace gamut {
 
 // {"input_ids": [[…], …], "attention_mask"?, "token_type_ids"?, "decoder_input_ids"?, "decoder_attention_mask"?, "labels"?,
 //  "next_sentence_label"?, "prefix_length"?, "t"? (times of diffusion), "mask_index"? (1 where labels are)}. Rows are padded at the end to the longest; padding may only stand there. Labels name the
-// token at their own place (a flat list: the class of each row), negative ones bear no loss; without any, every token is a label.
+// token at their own place (a decoder's: what it is to say there; a flat list: the class of each row), negative ones bear no loss; without any, every token is a label.
 // Any other key is an Error.
 Example read_example(const Json& document, const std::string& source);
 

@@ -65,6 +65,7 @@ ExampleRun::ExampleRun(Model& model, const Pass& settings, const kernels::Sight&
     if (tape.runs()) std::copy(mask.begin(), mask.end(), pass.counted_N.data<uint8_t>());
   };
   if (model.has_encoder()) {
+    if (e.target_length == 0) throw Error({.who = "model", .what = "an encoder-decoder needs a target beside its source", .hint = "give the source as input_ids and the target as decoder_input_ids"});
     Pass source = settings;
     source.visibility = pass_.source_visibility = sees({.causal = false}, e.mask, e.length, {});
     if (settings.hidden_states) source.hidden_states = &encoder_states_;

@@ -50,7 +50,7 @@ class Objective {
   // How a model trained for this writes.
   enum class Writing { left_to_right, unmasking, none };
   virtual Writing writing() const { return Writing::none; }
-  // All of a prompt sees all of it.
+  // All of a prompt sees all of it, in a model of one stack.
   virtual bool prompt_is_prefix() const { return false; }
   // For writing by unmasking: the token that hides others, and whether a token is predicted at the position before it.
   struct Unmasking {
@@ -58,6 +58,9 @@ class Objective {
     bool shift;
   };
   virtual std::optional<Unmasking> unmasking() const { return {}; }
+  // What text written after a source begins with, and what ends it.
+  virtual std::optional<int32_t> start() const { return {}; }
+  virtual std::optional<int32_t> end() const { return {}; }
 };
 
 struct RegisteredObjective {
@@ -70,5 +73,8 @@ std::unique_ptr<Objective> build_objective(const Component& component);   // Err
 std::unique_ptr<Objective> build_causal(Config& options);
 std::unique_ptr<Objective> build_masked_diffusion(Config& options);
 std::unique_ptr<Objective> build_prefix(Config& options);
+std::unique_ptr<Objective> build_seq2seq(Config& options);
+std::unique_ptr<Objective> build_span_corruption(Config& options);
+std::unique_ptr<Objective> build_denoising(Config& options);
 
 }  // namespace gamut

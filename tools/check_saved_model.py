@@ -17,16 +17,20 @@ from safetensors.torch import load_file
 
 failed = False
 for folder in sys.argv[2:]:
-    model, info = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    encoder = transformers.AutoConfig.from_pretrained(folder).is_encoder_decoder
+    model, info = (transformers.AutoModelForSeq2SeqLM if encoder else transformers.AutoModelForCausalLM).from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     strange = {key: sorted(value) for key, value in info.items() if value}
-    ids = torch.randint(0, model.config.vocab_size, (2, 48), generator=torch.Generator().manual_seed(1))
+    chance = torch.Generator().manual_seed(1)
+    inputs = {"input_ids": torch.randint(0, model.config.vocab_size, (2, 16 if encoder else 48), generator=chance)}
+    if encoder:
+        inputs["decoder_input_ids"] = torch.randint(0, model.config.vocab_size, (2, 12), generator=chance)
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
-        (work / "tokens.json").write_text(json.dumps({"input_ids": ids.tolist()}))
+        (work / "tokens.json").write_text(json.dumps({key: value.tolist() for key, value in inputs.items()}))
         subprocess.run([sys.argv[1], "score", folder, "--tokens", work / "tokens.json", "--logits", work / "out.safetensors", "--dtype", "f32"], check=True, stdout=subprocess.DEVNULL)
         ours = load_file(work / "out.safetensors")["logits"]
     with torch.no_grad():
-        theirs = model(input_ids=ids).logits
+        theirs = model(**inputs).logits
     error = ((ours - theirs).abs().max() / theirs.abs().max()).item()
     failed |= error > 1e-4 or bool(strange)
     print(f"{folder}: {model.config.model_type}, logits within {error:.1e}" + (f", transformers says {strange}" if strange else ""))

@@ -21,6 +21,8 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / "tests" / "families" /
 SHAPE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)
 LAYERS = dict(SHAPE, num_hidden_layers=3)
 STATES = dict(vocab_size=40, hidden_size=12, num_hidden_layers=2, bos_token_id=1, eos_token_id=2)
+TEXT = dict(vocab_size=40, d_model=12, d_kv=5, d_ff=14, num_layers=2, num_decoder_layers=3, num_heads=2, relative_attention_num_buckets=8, relative_attention_max_distance=10, decoder_start_token_id=0)
+BART = dict(vocab_size=40, d_model=12, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=14, decoder_ffn_dim=10, max_position_embeddings=20)
 EXPERTS = dict(SHAPE, num_experts_per_tok=2, intermediate_size=6, output_router_logits=True, router_aux_loss_coef=0.05)
 
 
@@ -54,15 +56,23 @@ CASES = {
                             alibi=False, attention_layer_norm=False, eos_token_id=2, torch_dtype="float32")),
     "dream": ("Dream", dict(SHAPE, model_type="Dream", architectures=["DreamModel"], mask_token_id=39, rms_norm_eps=1e-6)),
     "rwkv7": ("Rwkv7", dict(STATES, head_dim=4, intermediate_size=20, decay_low_rank_dim=3, a_low_rank_dim=2, v_low_rank_dim=2, gate_low_rank_dim=4, norm_eps=1e-5)),
+    "t5": ("T5", TEXT),
+    "t5-gated": ("T5", dict(TEXT, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "t5-untied": ("T5", dict(TEXT, feed_forward_proj="gated-silu", tie_word_embeddings=False)),
+    "mt5": ("MT5", dict(TEXT, num_decoder_layers=1)),
+    "umt5": ("UMT5", dict(TEXT, num_layers=3, num_decoder_layers=2)),
+    "bart": ("Bart", dict(BART, scale_embedding=True)),
+    "mbart": ("MBart", dict(BART, activation_function="relu", decoder_start_token_id=3)),
 }
 
 
 # Where the sum of the name draws weights on which float32 is too coarse to judge with.
-SEEDS = {"jamba": 2, "qwen3_next": 3}
+SEEDS = {"jamba": 2, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
 
 
 # The objective of those that are not trained to predict the next token.
-LOSS = {"llada": "masked_diffusion", "dream": "masked_diffusion"}
+SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "bart", "mbart")
+LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"llada": "masked_diffusion", "dream": "masked_diffusion"}
 
 
 def hide(ids, mask_id):
@@ -73,8 +83,19 @@ def hide(ids, mask_id):
     return {"input_ids": ids.masked_fill(hidden, mask_id), "labels": ids.masked_fill(~hidden, -100), "t": t}
 
 
+def translate(ids, start):
+    """Inputs of sequence to sequence: two sources, what the decoder reads, and what it is to say."""
+    mask, seen = torch.ones_like(ids), torch.randint(3, 40, (2, 9))
+    mask[1, 11:] = 0
+    seen[:, 0] = start
+    labels = torch.cat([seen[:, 1:], torch.tensor([[2], [2]])], 1)
+    labels[0, 2] = labels[1, 6:] = -100
+    return {"input_ids": ids * mask, "attention_mask": mask, "decoder_input_ids": seen, "labels": labels}
+
+
 def build(name):
     kind, settings = CASES[name]
+    loss = LOSS.get(name, "causal")
     seed = SEEDS.get(name, sum(name.encode()))
     torch.manual_seed(seed)
     if hasattr(reference_models, kind):
@@ -83,20 +104,30 @@ def build(name):
     else:
         config = getattr(transformers, kind + "Config")(**settings)
         config._experts_implementation = "eager"  # the grouped one knows no float64
-        model = reference_models.in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM")(config)
+        model = reference_models.in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind + ("ForConditionalGeneration" if loss == "seq2seq" else "ForCausalLM"))(config)
+    if name == "t5-untied":  # as the files of version 1.1 are; transformers writes none such
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+        config.tie_word_embeddings = False
     with torch.no_grad():  # spread: a gain that is 1, a bias that is 0 or a router that cannot decide would hide mistakes
         for key, weight in model.named_parameters():
             scale = 0.3 if weight.ndim == 1 else 1.5 / weight.shape[-1] ** 0.5
             noise = torch.randn(weight.shape) * scale
             weight.copy_(1 + noise if weight.ndim == 1 and "norm" in key.lower() or key.endswith(("ln_1.weight", "ln_2.weight", "ln_f.weight")) else noise)
+        for key, buffer in model.named_buffers():
+            if key == "final_logits_bias":
+                buffer.copy_(torch.randn(buffer.shape) * 0.3)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            module.padding_idx = None  # would hide a part of the gradient
     folder = FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
 
     ids = torch.randint(3, config.vocab_size, (2, 16))
-    loss = LOSS.get(name, "causal")
-    if loss == "masked_diffusion":
+    if loss == "seq2seq":
+        inputs = translate(ids, config.decoder_start_token_id)
+    elif loss == "masked_diffusion":
         inputs = hide(ids, config.mask_token_id)
     else:
         mask = torch.ones_like(ids)
@@ -113,6 +144,12 @@ def build(name):
     expected |= {"grad." + key: value for key, value in split_experts(gradients, folder).items()}
     save_file({key: value.detach().float().contiguous().clone() for key, value in expected.items()}, folder / "expected.safetensors")
 
+    if loss == "seq2seq":
+        source, row = ids[:1, :7], inputs["decoder_input_ids"][:1, :1]
+        with torch.no_grad():
+            for _ in range(15):
+                row = torch.cat([row, model(input_ids=source, decoder_input_ids=row, use_cache=False).logits[:, -1:].argmax(-1)], 1)
+        (folder / "greedy.json").write_text(json.dumps({"sources": source.tolist(), "input_ids": row[:, :1].tolist(), "output_ids": row.tolist()}) + "\n")
     if loss == "causal":
         generate(name, model, ids[:1, :6], folder)
     if loss == "masked_diffusion":

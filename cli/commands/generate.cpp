@@ -9,6 +9,7 @@
 #include "generation/decoder.h"
 #include "generation/score.h"
 #include "generation/text_stream.h"
+#include "objectives/objective.h"
 
 namespace gamut {
 namespace {
@@ -19,28 +20,40 @@ struct Arguments {
   bool prompt_given = false, greedy = false, ignore_eos = false, json = false;
 };
 
-// The rows of a token file without their padding.
-std::vector<std::vector<int32_t>> read_prompts(const std::string& file) {
-  const Example in = read_example(read_json(file), file);
-  std::vector<std::vector<int32_t>> rows(static_cast<size_t>(in.rows));
-  for (size_t i = 0; i < in.ids.size(); ++i)
-    if (in.mask[i]) rows[i / static_cast<size_t>(in.length)].push_back(in.ids[i]);
-  return rows;
+// Rows without their padding.
+std::vector<std::vector<int32_t>> unpadded(const std::vector<int32_t>& ids, const std::vector<uint8_t>& mask, int64_t rows, int64_t length) {
+  std::vector<std::vector<int32_t>> out(static_cast<size_t>(rows));
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (mask[i]) out[i / static_cast<size_t>(length)].push_back(ids[i]);
+  return out;
 }
 
 void run(Arguments a) {
   if (a.prompt_given != a.tokens.empty()) throw Error({.who = "generate", .what = "needs either --prompt or --tokens", .hint = "for example --prompt \"Once upon a time\""});
   if (a.greedy) a.options.sampling.temperature = 0;
   a.options.sampling.check();
-  std::vector<std::vector<int32_t>> prompts;
-  if (!a.tokens.empty()) prompts = read_prompts(a.tokens);
+  std::vector<std::vector<int32_t>> prompts, sources;
+  if (!a.tokens.empty()) {
+    const Example in = read_example(read_json(a.tokens), a.tokens);
+    prompts = unpadded(in.ids, in.mask, in.rows, in.length);
+    if (in.target_length > 0) {
+      sources = prompts;
+      prompts = unpadded(in.decoder_ids, in.decoder_mask, in.rows, in.target_length);
+    }
+  }
   ThreadPool pool;
   const Device device = Device::real(pool);
   LoadedModel loaded = load_model(a.model, device, {.dtype = a.dtype});
-  if (!a.ignore_eos) a.options.eos = loaded.config.eos;
+  const auto objective = build_objective(loaded.model.spec().objective);
+  if (!a.ignore_eos) {
+    a.options.eos = loaded.config.eos;
+    if (const auto end = objective->end()) a.options.eos.push_back(*end);
+  }
+  const bool encoder = loaded.model.has_encoder();
+  if (encoder && sources.empty()) std::swap(prompts, sources);
 
   if (!a.tokens.empty()) {
-    const auto rows = generate(loaded.model, device, prompts, a.options);
+    const auto rows = generate(loaded.model, device, prompts, a.options, sources);
     if (a.json) {
       std::cout << Json({{"output_ids", rows}}).dump() << '\n';
     } else {
@@ -51,21 +64,23 @@ void run(Arguments a) {
   const auto tokenizer = Tokenizer::load(a.model);
   if (tokenizer->vocab_size() > loaded.model.spec().vocab)
     throw Error({.who = "generate", .what = fmt::format("the tokenizer has {} tokens, the model {}", tokenizer->vocab_size(), loaded.model.spec().vocab), .where = a.model, .hint = "is this the tokenizer the model was trained with?"});
-  prompts = {tokenizer->encode(a.prompt)};
-  const size_t given = prompts[0].size();
+  // A source stands there whole, with the special tokens that frame one; what is written begins anew.
+  if (encoder) sources = {tokenizer->add_special_tokens(tokenizer->encode(a.prompt))};
+  else prompts = {tokenizer->encode(a.prompt)};
+  const size_t given = encoder ? sources[0].size() : prompts[0].size(), begun = (encoder ? 0 : given) + (objective->start() ? 1 : 0);
   TextStream stream(*tokenizer);
   std::string text;
-  if (!a.json) std::cout << a.prompt << std::flush;
+  if (!a.json && !encoder) std::cout << a.prompt << std::flush;
   a.options.on_token = [&](size_t, int32_t id) {
     const std::string more = stream.push(id);
     text += more;
     if (!a.json) std::cout << more << std::flush;
     return true;
   };
-  const auto rows = generate(loaded.model, device, prompts, a.options);
+  const auto rows = generate(loaded.model, device, prompts, a.options, sources);
   const std::string rest = stream.finish();
   text += rest;
-  if (a.json) std::cout << Json({{"prompt", a.prompt}, {"text", text}, {"output_ids", rows}, {"prompt_tokens", given}, {"new_tokens", rows[0].size() - given}}).dump() << '\n';
+  if (a.json) std::cout << Json({{"prompt", a.prompt}, {"text", text}, {"output_ids", rows}, {"prompt_tokens", given}, {"new_tokens", rows[0].size() - begun}}).dump() << '\n';
   else std::cout << rest << '\n';
 }
 
@@ -75,8 +90,8 @@ void build_generate(CLI::App& command, int&) {
   auto a = std::make_shared<Arguments>();
   Sampling& s = a->options.sampling;
   command.add_option("model", a->model, "model folder")->required();
-  const auto* prompt = command.add_option("--prompt", a->prompt, "text to go on from");
-  command.add_option("--tokens", a->tokens, "JSON file instead of a text: {\"input_ids\": [[…], …]}; prints ids, the prompt's included");
+  const auto* prompt = command.add_option("--prompt", a->prompt, "text to go on from; an encoder-decoder reads it and writes its answer");
+  command.add_option("--tokens", a->tokens, "JSON file instead of a text: {\"input_ids\": [[…], …], \"decoder_input_ids\"?: [[…], …]}; prints ids, the prompt's included; of an encoder-decoder those of the decoder");
   command.add_option("--max-new-tokens", a->options.max_new_tokens, "at most so many")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
   command.add_option("--steps", a->options.steps, "of models that write by unmasking: so many steps; 0: one a token")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
   command.add_option("--block-length", a->options.block, "of models that write by unmasking: fill blocks of so many tokens from the left; 0: all at once")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));

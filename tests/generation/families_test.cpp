@@ -69,7 +69,7 @@ void FamilyFixture::compare(const Bounds& bounds) {
   const int64_t vocab = loaded.model.spec().vocab;
   double largest = 0, error = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (!input.mask[i / static_cast<size_t>(vocab)]) continue;
+    if (!(input.target_length > 0 ? input.decoder_mask : input.mask)[i / static_cast<size_t>(vocab)]) continue;
     largest = std::max(largest, std::abs(logits[i]));
     const Tensor& got = scores.tensors.at("logits");
     error = std::max(error, std::abs((got.dtype() == DType::f64 ? got.data<double>()[i] : got.data<float>()[i]) - logits[i]));
@@ -107,9 +107,10 @@ TEST_P(FamilyFixture, GreedyTokensAreTheReferences) {
   const Json greedy = read_json(folder / "greedy.json");
   const auto prompts = greedy["input_ids"].get<std::vector<std::vector<int32_t>>>(), want = greedy["output_ids"].get<std::vector<std::vector<int32_t>>>();
   GenerateOptions options{.max_new_tokens = static_cast<int64_t>(want[0].size() - prompts[0].size()), .sampling = {.temperature = 0}};
+  const auto sources = greedy.value("sources", std::vector<std::vector<int32_t>>());  // of encoder-decoders
   for (const int64_t chunk : {1, 4, 512}) {
     options.chunk = chunk;
-    EXPECT_EQ(generate(loaded.model, device, prompts, options), want) << "prompt in chunks of " << chunk;
+    EXPECT_EQ(generate(loaded.model, device, prompts, options, sources), want) << "prompt in chunks of " << chunk;
   }
 }
 
@@ -118,8 +119,9 @@ TEST_P(FamilyFixture, SavedAndLoadedIsTheSameModel) {
   LoadedModel loaded = load_model(folder_of(GetParam()), device, {.dtype = "f32"});
   save_model(loaded.model, nullptr, out / "model");
   LoadedModel again = load_model(out / "model", device);
-  // GPT-2's attention scaled by layer is written in Gamut's own format.
-  EXPECT_EQ(again.config.family->model_type, GetParam() == "gpt2" ? "gamut" : loaded.config.family->model_type);
+  // GPT-2's attention scaled by layer is written in Gamut's own format, mT5 as the T5 it is.
+  const std::string written = GetParam() == "gpt2" ? "gamut" : GetParam() == "mt5" ? "t5" : loaded.config.family->model_type;
+  EXPECT_EQ(again.config.family->model_type, written);
   const auto& before = loaded.model.parameters().all();
   const auto& after = again.model.parameters().all();
   ASSERT_EQ(before.size(), after.size());
@@ -144,7 +146,7 @@ TEST_P(FamilyFixture, UnknownKeysAndStrangeTensorsAreRefusedByName) {
   write_file(out / "config.json", config.dump());
   EXPECT_ERROR(load_model(out.path(), device), "'hiden_act' is not a known key");
   config.erase("hiden_act");
-  for (const char* layers : {"n_layer", "n_layers", "num_hidden_layers"})
+  for (const char* layers : {"n_layer", "n_layers", "num_hidden_layers", "num_layers", "encoder_layers"})
     if (config.contains(layers)) config[layers] = 1;
   config.erase("layer_types");
   write_file(out / "config.json", config.dump());

@@ -16,6 +16,13 @@ struct Variant {
 
 std::vector<Variant> variants() {
   const auto router = [](Json options) { return Json{{"router", std::move(options)}}; };
+  const Json spans = {{"objective", {{"kind", "span_corruption"}, {"sentinels", 2}, {"rate", 0.4}, {"mean_span", 1}, {"specials", {0, 1, 11, 12}}}}};
+  const Json first_bias = {{"kind", "attention"}, {"heads", 2}, {"rope", false}, {"scale", 1}, {"relative_bias", {{"buckets", 4}, {"max_distance", 3}}}}, shared_bias = {{"kind", "attention"}, {"heads", 2}, {"rope", false}, {"scale", 1}, {"relative_bias", {{"shared", true}}}};
+  const Json cross = {{"kind", "cross_attention"}, {"heads", 2}, {"scale", 1}}, plain = {{"kind", "ffn"}, {"hidden", 9}, {"gated", false}, {"activation", "gelu"}};
+  const auto with = [](Json a, const Json& b) {
+    a.update(b);  // keeps null, which takes a key out of the tiny model's table
+    return a;
+  };
   return {
       {"dense", tiny_spec()},
       {"tied_embeddings", tiny_spec({{"tied", true}, {"embedding_scale", 1.7}})},
@@ -37,6 +44,16 @@ std::vector<Variant> variants() {
       {"moe_plain_relu2_biases", tiny_moe({{"gated", false}, {"activation", "relu2"}}, {{"mixer", {{"bias", true}}}})},
       {"moe_hash", tiny_moe(router({{"kind", "hash"}}))},
       {"moe_frozen_random", tiny_moe(router({{"kind", "random"}}))},
+      {"spans_in_two_stacks", tiny_encoder_decoder(spans)},
+      {"spans_in_one_stack", tiny_spec(spans)},
+      {"spans_shared_distance_bias_scaled_tied_head",
+       tiny_spec(with(spans, {{"tied", true}, {"heads", {{{"kind", "vocabulary"}, {"scale", 0.4}}}},
+                              {"layers", {{{"mixer", first_bias}, {"cross", cross}, {"channel", plain}}, {{"mixer", shared_bias}, {"cross", cross}, {"channel", plain}}}},
+                              {"encoder", {{"layers", {{{"mixer", first_bias}, {"channel", plain}}, {{"mixer", shared_bias}, {"channel", plain}}}}}}, {"mixer", nullptr}, {"channel", nullptr}}))},
+      {"denoising_post_norm_learned_positions_moe_encoder",
+       tiny_encoder_decoder({{"objective", {{"kind", "denoising"}, {"permute", 0}, {"specials", {1, 0, 2}}}}, {"norm", "layer"}, {"norm_placement", "post"}, {"positions", "learned"}, {"position_offset", 2},
+                             {"embedding_norm", true}, {"heads", {{{"kind", "vocabulary"}, {"bias", "fixed"}}}}, {"mixer", {{"rope", false}, {"bias", true}}}, {"cross", {{"bias", true}}},
+                             {"encoder", {{"channel", {{"kind", "moe"}, {"experts", 3}, {"top_k", 2}, {"hidden", 5}}}}}})},
       {"moe_after_dense_layer", tiny_moe({{"top_k", 3}}, {{"dense_layers", {0}}, {"dense", {{"hidden", 10}}}})},
   };
 }
@@ -55,7 +72,8 @@ TEST_P(ModelGradient, EqualsFiniteDifferences) {
   const ModelSpec& spec = all_variants()[GetParam()].spec;
   ThreadPool pool(1);
   TinyModel tiny(spec, pool);
-  const auto objective = build_objective({"causal"});
+  const auto objective = build_objective(spec.objective);
+  objective->check(spec);
   const std::vector<int32_t> inputs = random_ids(kRows * kLength, spec.vocab);
   std::vector<int32_t> targets = random_ids(kRows * kLength, spec.vocab, 2);
   targets[3] = -1;  // ignored

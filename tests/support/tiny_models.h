@@ -31,6 +31,13 @@ inline ModelSpec tiny_moe(const Json& options = Json::object(), const Json& chan
   return tiny_spec(all);
 }
 
+// Two layers that look at an encoder of two; its sizes differ from the decoder's.
+inline ModelSpec tiny_encoder_decoder(const Json& changes = Json::object()) {
+  Json all = {{"cross", {{"kind", "cross_attention"}, {"heads", 2}}}, {"encoder", {{"layers", 2}, {"mixer", {{"heads", 2}}}, {"channel", {{"hidden", 10}}}}}};
+  all.merge_patch(changes);
+  return tiny_spec(all);
+}
+
 // The built model with gradients; every parameter drawn at random and moved a little, so that no gain is 1 and no bias 0.
 struct TinyModel {
   TinyModel(const ModelSpec& spec, ThreadPool& pool, uint64_t seed = 1) : device(Device::real(pool)), model(spec, device) {

@@ -38,6 +38,24 @@ ModelSpec small_diffusion(const std::string& dtype) {
   return spec;
 }
 
+// Models that learn to fill in spans, with two sentinels: an encoder-decoder of mixtures of experts, and one stack of a state space, attention and a mixture.
+ModelSpec small_spans(ModelSpec spec) {
+  spec.vocab = kVocab + 4;
+  spec.objective = {"span_corruption", {{"sentinels", 2}, {"specials", {kVocab, kVocab + 1, kVocab + 2, kVocab + 3}}}};
+  return spec;
+}
+ModelSpec small_encoder_decoder(const std::string& dtype) {
+  ModelSpec spec = small_moe(dtype);
+  spec.encoder = spec.layers;
+  for (LayerSpec& layer : spec.layers) layer.cross = {"cross_attention", {{"heads", 4}}};
+  return small_spans(spec);
+}
+ModelSpec small_hybrid(const std::string& dtype) {
+  ModelSpec spec = small_moe(dtype);
+  spec.layers[0] = {{"mamba", {{"state", 4}}}, {"ffn", {{"hidden", 80}}}};
+  return small_spans(spec);
+}
+
 const Json kSigmoidBias = {{"shared_hidden", 24}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}, {"scale", 2.0}}}};
 const Json kSwitch = {{"top_k", 1}, {"capacity_factor", 1.25}, {"router", {{"kind", "switch"}, {"z_loss", 0.001}}}};
 
@@ -93,6 +111,25 @@ TEST_F(TrainerTest, AMixtureLearnsToUncover) {
     }
     EXPECT_LT(last, 0.6 * first) << dtype;  // where all is hidden, nobody knows which row it is
   }
+}
+
+TEST_F(TrainerTest, MixturesLearnToFillInSpans) {
+  const TempFolder little;
+  const auto few = token_data(little, 4 * 48 + 1, kVocab);  // four rows, by heart: the source says which, the decoder what was there
+  for (const std::string dtype : {"f32", "bf16"})
+    for (const ModelSpec& spec : {small_encoder_decoder(dtype), small_hybrid(dtype)}) {
+      TrainerOptions o = small_options();
+      o.steps = 300;
+      o.optimizer.lr = 1e-2;
+      Trainer trainer(spec, o, few, pool);
+      double first = 0, last = 0;
+      for (int i = 0; i < 300; ++i) {
+        const double loss = trainer.step().loss / 30;
+        if (i < 30) first += loss;
+        if (i >= 270) last += loss;
+      }
+      EXPECT_LT(last, 0.5 * first) << dtype << " " << spec.layers[0].mixer.kind;
+    }
 }
 
 // One expert that takes every token is the dense model: the same bits for 200 steps (20 on the lower tiers of this machine).
@@ -179,7 +216,7 @@ TEST_F(TrainerTest, AuxiliaryLossesAreWeightedByShare) {
 
 TEST_F(TrainerTest, GoesOnFromACheckpointWithTheSameBits) {
   for (const std::string dtype : {"f32", "bf16"})
-    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype)}) {
+    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype), small_encoder_decoder(dtype), small_hybrid(dtype)}) {
       const TrainerOptions o = small_options();
       Trainer undisturbed(spec, o, data, pool);
       TempFolder run;
@@ -252,7 +289,7 @@ TEST_F(TrainerTest, RatesFollowTheSchedule) {
 // Memory predicted on shapes alone is what the arena really reaches.
 TEST_F(TrainerTest, PlanTellsThePeakOfTensors) {
   for (const std::string dtype : {"f32", "bf16"})
-    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype)})
+    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype), small_encoder_decoder(dtype), small_hybrid(dtype)})
       for (const int64_t micro : {0, 3}) {
         TrainerOptions o = small_options(8);
         o.micro_rows = micro;
