@@ -82,7 +82,7 @@ void check_all(const TileKernel& kernel) {
   for (int64_t m = 1; m <= 64; ++m) check_product(kernel, m, 16 + 5 * (m % 14), 40);
   for (int64_t k = 1; k <= 70; ++k) check_product(kernel, 1 + k % 35, 34, k);
   check_product(kernel, 40, 48, 9001);  // in several passes
-  for (int64_t m = 1; m <= 70; ++m) check_gradient(kernel, m, 1 + m % 37, 1 + 2 * m % 51);
+  for (int64_t m = 0; m <= 70; ++m) check_gradient(kernel, m, 1 + m % 37, 1 + 2 * m % 51);
   check_gradient(kernel, 500, 70, 40);  // in several stretches
 }
 
