@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "data/tokenizers/unicode.h"
 
 namespace gamut {
@@ -54,6 +55,12 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
     out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return out;
+}
+
+std::string in_units(double n, const std::string& unit) {
+  std::string number = human_count(n);
+  const size_t prefix = number.find_last_of("0123456789") + 1;
+  return number.insert(prefix, " ") + unit;
 }
 
 }  // namespace gamut

@@ -10,4 +10,7 @@ namespace gamut {
 // Wide characters (Chinese) count as two columns.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
+// 5.28e9, "FLOP": "5.28 GFLOP".
+std::string in_units(double n, const std::string& unit);
+
 }  // namespace gamut

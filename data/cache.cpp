@@ -1,6 +1,7 @@
 #include "data/cache.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ fs::path cache_root() {
   if (const char* own = set("GAMUT_CACHE")) return own;
   if (const char* xdg = set("XDG_CACHE_HOME")) return fs::path(xdg) / "gamut";
   if (const char* home = set("HOME")) return fs::path(home) / ".cache" / "gamut";
+  if (const passwd* user = ::getpwuid(::getuid()); user && user->pw_dir && *user->pw_dir) return fs::path(user->pw_dir) / ".cache" / "gamut";
   throw Error({.who = "cache", .what = "no place for the cache: HOME is not set", .hint = "set GAMUT_CACHE=FOLDER"});
 }
 

@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
 
+#include "base/text.h"
 #include "kernels/cpu.h"
 
 namespace gamut {
@@ -21,6 +23,38 @@ int numa_nodes() {
   while (std::filesystem::exists("/sys/devices/system/node/node" + std::to_string(nodes))) ++nodes;
   return std::max(nodes, 1);
 }
+
+// Bytes of memory that control groups leave this process: the least limit from its group up to the root, version 1 or 2; infinity
+// when there is none.
+double cgroup_memory() {
+  const std::filesystem::path root = "/sys/fs/cgroup";
+  double least = INFINITY;
+  const auto look = [&](const std::filesystem::path& folder) {
+    for (const char* name : {"memory.max", "memory.limit_in_bytes"}) {
+      std::ifstream file(folder / name);
+      double bytes = 0;
+      if (file >> bytes && bytes > 0 && bytes < 1e18) least = std::min(least, bytes);  // "max" is no number; version 1 writes 2⁶³ for none
+    }
+  };
+  std::ifstream lines("/proc/self/cgroup");
+  for (std::string line; std::getline(lines, line);) {  // hierarchy:controllers:path
+    const std::vector<std::string> parts = split(line, ':');
+    if (parts.size() != 3 || (!parts[1].empty() && parts[1] != "memory")) continue;
+    std::filesystem::path folder = root / parts[1];
+    look(folder);
+    for (const std::string& part : split(parts[2], '/')) look(folder /= part);
+  }
+  return least;
+}
+
+double available_memory() {
+  std::ifstream info("/proc/meminfo");
+  for (std::string word; info >> word;)
+    if (double kilobytes = 0; word == "MemAvailable:" && info >> kilobytes) return kilobytes * 1024;
+  return 0;
+}
+
+Json or_null(double limit) { return std::isfinite(limit) ? Json(limit) : Json(nullptr); }
 
 }  // namespace
 
@@ -38,6 +72,9 @@ Json describe_machine(const ThreadPool& pool) {
           {"numa", numa_nodes()},
           {"os", std::string(name.sysname) + " " + name.release},
           {"ram_bytes", static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE))},
+          {"ram_available", available_memory()},
+          {"cgroup_cores", or_null(cgroup_cores())},
+          {"cgroup_bytes", or_null(cgroup_memory())},
           {"loadavg", load[0]}};
 }
 

@@ -9,7 +9,8 @@
 
 namespace gamut {
 
-// {cores, threads, threads_why, tier, cpu, os, ram_bytes, loadavg}.
+// {cores, threads, threads_why, tier, tier_why, cpu, numa, os, ram_bytes, ram_available, cgroup_cores, cgroup_bytes, loadavg};
+// what a control group does not limit is null.
 Json describe_machine(const ThreadPool& pool);
 
 // Processor time of the whole machine, in seconds of one core.

@@ -125,10 +125,10 @@ class Run {
   void announce(const StepPlan& plan) {
     peak_flops_ = kernels::measure_peak_flops(pool_, dtype_named(recipe_.model.dtype == "f64" ? "f32" : recipe_.model.dtype));
     log::info("model: {} parameters, {} used by a token; {} a step of {} tokens", human_count(static_cast<double>(plan.parameters)), human_count(plan.active_parameters),
-              human_count(plan.cost.matmul_flops) + "FLOP", recipe_.trainer.batch_tokens());
+              human_count(plan.cost.matmul_flops) + " FLOP", recipe_.trainer.batch_tokens());
     log::info("data: {} training tokens in {} domains; {} steps read {:.2f} epochs", human_count(static_cast<double>(data_->train_tokens())), data_->domains.size(), recipe_.trainer.steps,
               static_cast<double>(recipe_.trainer.steps * recipe_.trainer.batch_tokens()) / static_cast<double>(data_->train_tokens()));
-    log::info("memory: {} of tensors predicted; {} threads, {}, peak {}FLOP/s", human_bytes(static_cast<double>(plan.arena_bytes)), pool_.threads(), kernels::name_of(kernels::best_tier()), human_count(peak_flops_));
+    log::info("memory: {} of tensors predicted; {} threads, {}, peak {} FLOP/s", human_bytes(static_cast<double>(plan.arena_bytes)), pool_.threads(), kernels::name_of(kernels::best_tier()), human_count(peak_flops_));
   }
 
   void restore() {

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/table.h"
 #include "kernels/cpu.h"
 #include "kernels/peak.h"
 #include "lab/machine.h"
@@ -21,10 +22,19 @@ void doctor(bool json) {
     std::cout << machine.dump() << '\n';
     return;
   }
-  std::cout << fmt::format("processor   {}\ntier        {}{}\nthreads     {} ({})\nmemory      {}\nf32 peak    {}FLOP/s\nbf16 peak   {}FLOP/s\nread        {}B/s\n", machine["cpu"].get<std::string>(),
-                           machine["tier"].get<std::string>(), machine["tier_why"].get<std::string>().empty() ? "" : " (" + machine["tier_why"].get<std::string>() + ")", pool.threads(),
-                           machine["threads_why"].get<std::string>(), human_bytes(machine["ram_bytes"].get<double>()), human_count(machine["peak_f32"].get<double>()),
-                           human_count(machine["peak_bf16"].get<double>()), human_count(machine["read_bandwidth"].get<double>()));
+  const auto number = [&](const char* key) { return machine[key].get<double>(); };
+  const auto row = [](const char* name, const std::string& value) { std::cout << fmt::format("{:11} {}\n", name, value); };
+  const std::string why = machine["tier_why"];
+  row("processor", machine["cpu"]);
+  row("tier", machine["tier"].get<std::string>() + (why.empty() ? "" : " (" + why + ")"));
+  row("threads", fmt::format("{} ({})", pool.threads(), machine["threads_why"].get<std::string>()));
+  row("cgroup", fmt::format("{}, {}", machine["cgroup_cores"].is_null() ? "no CPU quota" : fmt::format("{:.3g} cores", number("cgroup_cores")),
+                            machine["cgroup_bytes"].is_null() ? "no memory limit" : human_bytes(number("cgroup_bytes")) + " of memory"));
+  row("memory", human_bytes(number("ram_bytes")) + ", " + human_bytes(number("ram_available")) + " of it free");
+  row("load", fmt::format("{:.1f} in the last minute", number("loadavg")));
+  row("f32 peak", in_units(number("peak_f32"), "FLOP/s"));
+  row("bf16 peak", in_units(number("peak_bf16"), "FLOP/s"));
+  row("reading", in_units(number("read_bandwidth"), "B/s"));
 }
 
 }  // namespace

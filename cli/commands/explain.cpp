@@ -30,17 +30,31 @@ std::vector<Meaning> meanings() {
   return all;
 }
 
-void explain(const NamedArguments& a) {
-  std::vector<std::string> known;
+// Settings are known by their last part too: lr is optimizer.lr.
+std::vector<Meaning> called(const std::string& name) {
+  std::vector<Meaning> whole, last;
   for (const Meaning& m : meanings()) {
-    known.push_back(m.name);
-    if (a.name.empty()) std::cout << fmt::format("{:24} {}\n", m.name, m.kind);
-    if (m.name != a.name) continue;
-    if (a.json) std::cout << Json({{"name", m.name}, {"kind", m.kind}, {"meaning", m.text}}).dump() << '\n';
-    else std::cout << m.name << " (" << m.kind << ")\n" << m.text << '\n';
+    if (m.name == name) whole.push_back(m);
+    if (m.name.ends_with("." + name)) last.push_back(m);
+  }
+  return whole.empty() ? last : whole;
+}
+
+void explain(const NamedArguments& a) {
+  if (a.name.empty()) {
+    for (const Meaning& m : meanings()) std::cout << fmt::format("{:24} {}\n", m.name, m.kind);
     return;
   }
-  if (!a.name.empty()) throw Error({.who = "explain", .what = "nothing is called '" + a.name + "'", .hint = did_you_mean(a.name, known)});
+  const std::vector<Meaning> found = called(a.name);  // mamba is a mixer and a family
+  if (found.empty()) {
+    std::vector<std::string> known;
+    for (const Meaning& m : meanings()) known.push_back(m.name);
+    throw Error({.who = "explain", .what = "nothing is called '" + a.name + "'", .hint = did_you_mean(a.name, known)});
+  }
+  for (const Meaning& m : found) {
+    if (a.json) std::cout << Json({{"name", m.name}, {"kind", m.kind}, {"meaning", m.text}}).dump() << '\n';
+    else std::cout << (&m == found.data() ? "" : "\n") << m.name << " (" << m.kind << ")\n" << m.text << '\n';
+  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/table.h"
 #include "families/family.h"
 #include "generation/plan.h"
 #include "training/memory.h"
@@ -62,7 +63,7 @@ void inspect(const Arguments& a) {
     std::cout << result.dump() << '\n';
     return;
   }
-  const auto flops = [](double n) { return human_count(n) + "FLOP"; };
+  const auto flops = [](double n) { return in_units(n, "FLOP"); };
   const auto bytes = [](auto n) { return human_bytes(static_cast<double>(n)); };
   std::cout << fmt::format("{:19} {}, {} layers of width {}, vocabulary {}, {}\n", "model", family, spec.layers.size(), spec.width, spec.vocab, spec.dtype)
             << fmt::format("{:19} {} ({} used by a token, {} of them in matrices)\n", "parameters", human_count(static_cast<double>(training.parameters)), human_count(training.active_parameters), human_count(training.active_matrix))

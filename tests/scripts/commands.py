@@ -63,6 +63,18 @@ def explain():
     for name in names:
         expect(len(gamut("explain", name).splitlines()[-1]) > 20, f"{name} has a meaning")
     expect(json.loads(gamut("explain", "moe", "--json"))["kind"] == "channel mixer", "as JSON")
+    expect(gamut("explain", "lr") == gamut("explain", "optimizer.lr"), "a setting by its last part")
+    expect(gamut("explain", "mamba").count("(") >= 2 and "(family)" in gamut("explain", "mamba"), "a name of two things explains both")
+
+
+def doctor():
+    told = json.loads(gamut("doctor", "--json"))
+    for key in ("tier", "tier_why", "threads", "threads_why", "cgroup_cores", "cgroup_bytes", "ram_bytes", "ram_available", "peak_bf16"):
+        expect(key in told, f"doctor tells {key}")
+    expect(0 < told["ram_available"] <= told["ram_bytes"], "memory that is free", told)
+    lines = gamut("doctor").splitlines()
+    expect([line.split()[0] for line in lines][:5] == ["processor", "tier", "threads", "cgroup", "memory"], "doctor's lines", lines)
+    expect(gamut("doctor", "--threads", "1").splitlines()[2].endswith("1 (--threads 1)"), "threads and why")
 
 
 def score_and_generate(work):
@@ -146,6 +158,7 @@ with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
     work = pathlib.Path(name)
     completion(work)
     explain()
+    doctor()
     score_and_generate(work)
     memory_and_diff(work)
 report()

@@ -25,7 +25,7 @@ is() { [ "$1" = "$2" ]; }
 has() { grep -q -- "$1" "$work/$2"; }
 empty() { [ ! -s "$work/$1" ]; }
 
-mkdir -p "$project/cmake" "$project/cli" "$project/data/cache"
+mkdir -p "$project/cmake" "$project/cli"
 cp "$source_folder"/{gamut,test} "$project/"
 cp "$source_folder"/cmake/{bootstrap.sh,packages.txt} "$project/cmake/"
 cat >"$project/CMakeLists.txt" <<'END'
@@ -57,9 +57,10 @@ run "$project/gamut"
 check "second call runs at once" is "$code:$(cat "$work/out")" "0:one"
 check "second call is silent on stderr" empty err
 
-touch "$project/data/cache/downloaded" "$project/data/cache"
+mkdir -p "$project/runs" "$project/build"
+touch "$project/runs/result" "$project/build/other"
 run "$project/gamut"
-check "downloaded data is no change of the program" empty err
+check "results in the checkout are no change of the program" empty err
 
 ln -s "$project/gamut" "$work/link"
 cd /
