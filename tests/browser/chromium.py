@@ -46,7 +46,7 @@ class Browser:
         message, _, self.buffer = self.buffer.partition(b"\0")
         return json.loads(message)
 
-    def call(self, method, session=None, timeout=60, **parameters):
+    def call(self, method, session=None, timeout=180, **parameters):
         self.next_id += 1
         request = {"id": self.next_id, "method": method, "params": parameters}
         if session:
@@ -89,7 +89,7 @@ class Page:
             self.call("Emulation.setScriptExecutionDisabled", value=True)
         browser.events.clear()
         self.call("Page.navigate", url=url)
-        deadline = time.time() + 30
+        deadline = time.time() + 120
         while not any(e.get("method") == "Page.loadEventFired" for e in browser.events):
             browser.events.append(browser.receive(deadline))
 

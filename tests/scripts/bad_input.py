@@ -33,7 +33,7 @@ def refused(what, arguments, *parts, code=2, lines=1, keeps=None, environment=No
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    done = subprocess.run([GAMUT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=120,
+    done = subprocess.run([GAMUT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=300,
                           env=dict(ENVIRONMENT, **(environment or {})), preexec_fn=limited if limit else None)
     errors = done.stderr.splitlines()
     expect(done.returncode == code, f"{what}: exit code", f"{done.returncode}, {done.stderr[-300:]!r}")
@@ -201,7 +201,7 @@ def full_disk(work, disk, fill):
     while not list((run / "checkpoints").glob("step-*/manifest.json")) and process.poll() is None and time.time() < deadline:
         time.sleep(0.01)
     fill()
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     last = errors.splitlines()[-1] if errors else ""
     expect(process.returncode == 2, "full disk: exit code", f"{process.returncode} {errors[-300:]!r}")
     expect(last.startswith("gamut") and "space" in last, "full disk: says so", errors[-300:])
@@ -215,7 +215,7 @@ def full_disk(work, disk, fill):
         if "resumed at step" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=300)
     expect(process.returncode == 130 and any("resumed at step" in line for line in seen), "full disk: the run goes on from the last checkpoint", "".join(seen)[-400:] + rest[-200:])
 
 
@@ -246,7 +246,7 @@ with tempfile.TemporaryDirectory(prefix="gamut-bad-") as name:
     (work / "recipe.toml").write_text(RECIPE.format(work=work).lstrip())
     command_line(work)
     recipes(work)
-    done = subprocess.run([GAMUT, "train", work / "recipe.toml"], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    done = subprocess.run([GAMUT, "train", work / "recipe.toml"], capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
     expect(done.returncode == 0, "the recipe itself is good", done.stderr[-500:])
     corpora(work)
     models(work)

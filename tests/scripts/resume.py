@@ -71,7 +71,7 @@ def start(folder, recipe, run, *settings, **more):
 
 def finish(folder, recipe, run, *settings, **more):
     process = start(folder, recipe, run, *settings, **more)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -125,7 +125,7 @@ def after_signals(name, folder, recipe):
         process = start(folder, recipe, "stopped")
         wait_for(process, f"{folder}/stopped", moment)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         check(f"{name}: {number.name} exits {expected}", process.returncode == expected, f"{process.returncode} {err}")
         saved = sorted(int(path.rsplit("-", 1)[1]) for path in glob.glob(f"{folder}/stopped/checkpoints/step-*"))
         check(f"{name}: {number.name} saves the step it came in", saved and saved[-1] >= moment and steps_logged(f"{folder}/stopped") == saved[-1], f"{saved}")
