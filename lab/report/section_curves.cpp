@@ -112,6 +112,7 @@ void mark_crossing(Plot& plot, const Page& page, double divisor, double font) {
     places.push_back({p.x, p.y + font + far, Anchor::end});
     places.push_back({p.x, p.y - far, Anchor::start});
   }
+  for (const double far : {26.0, 38.0, 52.0, 68.0}) places.push_back({box.right, p.y - far, Anchor::end});  // above falling curves it is empty
   plot.svg().label(say(Say::curves_cross), places, box, font, "muted", false);
 }
 
@@ -147,6 +148,7 @@ std::string price_panel(Page& page, const std::vector<ShownArm>& arms, const std
     const Box box = plot.area();
     const double top = std::max(box.top, plot.y()(*level + *noise)), bottom = std::min(box.bottom, plot.y()(*level - *noise));
     plot.svg().rectangle({box.left, top, box.right, std::max(bottom, top + 1)}, "floor");
+    plot.svg().occupy({box.left, top, box.right, std::max(bottom, top + 1)});
   }
   for (const ShownArm& shown : arms) {
     const Curve curve = divided(mean_curve(*shown.arm, axis), unit.divisor);
