@@ -42,9 +42,22 @@ Text& Text::operator+=(const Text& other) {
 Text operator+(Text a, const Text& b) { return a += b; }
 bool operator==(const Text& a, const Text& b) { return a.en == b.en && a.zh == b.zh; }
 
+bool begins_wide(std::string_view text) { return !text.empty() && static_cast<unsigned char>(text.front()) >= 0xe3; }  // U+3000 and above, in UTF-8
+
+bool ends_wide(std::string_view text) {
+  while (text.size() > 1 && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
+  return !text.empty() && static_cast<unsigned char>(text.back()) >= 0xe3;
+}
+
 Text say(Say key, std::initializer_list<Text> arguments) {
   const Entry& entry = kTable.at(static_cast<size_t>(key));
-  return {fill(entry.english, arguments, Language::english), fill(entry.chinese, arguments, Language::chinese)};
+  std::string chinese = fill(entry.chinese, arguments, Language::chinese);
+  for (size_t at = 0; (at = chinese.find(' ', at)) != std::string::npos;) {
+    const std::string_view all = chinese;
+    if (ends_wide(all.substr(0, at)) && begins_wide(all.substr(at + 1))) chinese.erase(at, 1);
+    else ++at;
+  }
+  return {fill(entry.english, arguments, Language::english), std::move(chinese)};
 }
 
 Text text_of(const Json& value) {

@@ -34,7 +34,10 @@ enum class Say {
   count_
 };
 
-// The phrase with {0}, {1}, … replaced.
+// Whether a text begins or ends with a Chinese character or mark.
+bool begins_wide(std::string_view text);
+bool ends_wide(std::string_view text);
+// The phrase with {0}, {1}, … replaced; spaces that then stand between Chinese characters are closed up.
 Text say(Say key, std::initializer_list<Text> arguments = {});
 // A study's Text value: a string, or {"en", "zh"}; a missing language falls back to the other. Empty for null.
 Text text_of(const Json& value);

@@ -125,6 +125,16 @@ void say_warnings(Sentence& sentence, const Json& study, const Names& names) {
   }
 }
 
+// Patterns set names off by spaces, as Latin ones want it; between Chinese characters they are closed up.
+std::vector<Phrase> closed_up(std::vector<Phrase> phrases) {
+  for (size_t i = 0; i + 1 < phrases.size(); ++i) {
+    std::string &before = phrases[i].text.zh, &after = phrases[i + 1].text.zh;
+    if (before.ends_with(' ') && ends_wide(before.substr(0, before.size() - 1)) && begins_wide(after)) before.pop_back();
+    if (after.starts_with(' ') && ends_wide(before) && begins_wide(after.substr(1))) after.erase(0, 1);
+  }
+  return phrases;
+}
+
 }  // namespace
 
 std::vector<Phrase> verdict_phrases(const Json& study) {
@@ -133,7 +143,7 @@ std::vector<Phrase> verdict_phrases(const Json& study) {
   const Json* treatment = arm_with_role(study, "treatment");
   if (!baseline || !treatment) {
     sentence.say(say(Say::verdict_no_arms), Phrase::unresolved);
-    return sentence.phrases;
+    return closed_up(std::move(sentence.phrases));
   }
   const Names names{short_name(*treatment), short_name(*baseline), slot_of(study, *treatment)};
   const std::vector<Phrase> who = {{names.treatment, Phrase::arm, names.slot}};
@@ -142,7 +152,7 @@ std::vector<Phrase> verdict_phrases(const Json& study) {
   if (!number(gap, "estimate")) {
     sentence.say(say(Say::verdict_no_pairs, {names.treatment, names.baseline}), Phrase::unresolved);
     say_warnings(sentence, study, names);
-    return sentence.phrases;
+    return closed_up(std::move(sentence.phrases));
   }
 
   const Json& ratios = member(comparison, "ratios");
@@ -175,7 +185,7 @@ std::vector<Phrase> verdict_phrases(const Json& study) {
   }
   say_crossing(sentence, study, comparison);
   say_warnings(sentence, study, names);
-  return sentence.phrases;
+  return closed_up(std::move(sentence.phrases));
 }
 
 std::string verdict_sentence(const Json& study, Language language) {

@@ -118,6 +118,16 @@ TEST(Verdict, TimeNotResolved) {
             "达到相同损失，MoE 需要 0.61× [0.55, 0.68] 的 token、0.93× [0.84, 1.03] 的时间：时间上尚无定论。");
 }
 
+TEST(Verdict, ChineseNamesStandWithoutSpaces) {
+  Json study = with_ratios({0.61, 0.55, 0.68}, {0.93, 0.84, 1.03});
+  study["arms"][1]["short"]["zh"] = "混合专家";
+  EXPECT_EQ(verdict_sentence(study, Language::chinese),
+            "达到相同损失，混合专家需要 0.61× [0.55, 0.68] 的 token、0.93× [0.84, 1.03] 的时间：时间上尚无定论。");
+  const Text chinese("dense", "稠密"), latin("MoE");
+  EXPECT_EQ(say(Say::is_better, {chinese}).zh, "稠密更好");
+  EXPECT_EQ(say(Say::is_better, {latin}).zh, "MoE 更好");
+}
+
 TEST(Verdict, ResolvedAndUnresolvedAxesAreNamed) {
   EXPECT_EQ(verdict_sentence(with_ratios({0.61, 0.55, 0.68}, {0.8, 0.7, 0.9})),
             "For equal loss, MoE needs 0.61× [0.55, 0.68] of the tokens, 0.80× [0.70, 0.90] of the seconds.");
