@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
+
+#include "base/half.h"
 
 namespace gamut {
 namespace {
-
-float from_half(uint16_t bits) {
-  const int sign = bits >> 15, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  float magnitude = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  return sign ? -magnitude : magnitude;
-}
 
 template <class S, class P, class Value> void each(const std::byte* from, int64_t count, P* to, Value value) {
   for (int64_t i = 0; i < count; ++i) {
@@ -21,11 +18,23 @@ template <class S, class P, class Value> void each(const std::byte* from, int64_
   }
 }
 
+template <class P> void decode_blocks(const TensorView& view, int64_t first, int64_t count, P* to) {
+  const BlockFormat& format = *view.blocks;
+  float block[kLargestBlock];
+  for (const int64_t end = first + count; first < end;) {
+    const int64_t within = first % format.elements, taken = std::min(format.elements - within, end - first);
+    format.decode(reinterpret_cast<const uint8_t*>(view.bytes.data()) + static_cast<size_t>(first / format.elements) * format.bytes, block);
+    to = std::copy(block + within, block + within + taken, to);
+    first += taken;
+  }
+}
+
 }  // namespace
 
 bool is_float(DType type) { return type == DType::f32 || type == DType::f64 || type == DType::bf16 || type == DType::f16; }
 
 template <class P> void read_elements(const TensorView& view, int64_t first, int64_t count, P* to) {
+  if (view.blocks) return decode_blocks(view, first, count, to);
   const std::byte* from = view.bytes.data() + static_cast<size_t>(first) * size_of(view.dtype);
   const auto same = [](auto x) { return x; };
   if (view.dtype == DTypeOf<P>::value) {
@@ -36,7 +45,7 @@ template <class P> void read_elements(const TensorView& view, int64_t first, int
     case DType::f32: return each<float>(from, count, to, same);
     case DType::f64: return each<double>(from, count, to, same);
     case DType::bf16: return each<bf16>(from, count, to, [](bf16 x) { return static_cast<float>(x); });
-    case DType::f16: return each<uint16_t>(from, count, to, from_half);
+    case DType::f16: return each<uint16_t>(from, count, to, half_to_float);
     case DType::i8: return each<int8_t>(from, count, to, same);
     case DType::u8:
     case DType::boolean: return each<uint8_t>(from, count, to, same);
@@ -55,7 +64,7 @@ Difference compare_elements(const TensorView& a, const TensorView& b, double tol
   Difference d;
   constexpr int64_t kBlock = 4096;
   std::vector<double> x(kBlock), y(kBlock);
-  const auto total = static_cast<int64_t>(a.bytes.size() / size_of(a.dtype));
+  const int64_t total = a.elements();
   for (int64_t first = 0; first < total; first += kBlock) {
     const int64_t count = std::min(kBlock, total - first);
     read_elements(a, first, count, x.data());

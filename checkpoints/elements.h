@@ -1,13 +1,13 @@
 // Numbers of tensors as they lie in files: of any type, at any alignment.
 #pragma once
 
-#include "checkpoints/safetensors.h"
+#include "checkpoints/tensor_file.h"
 
 namespace gamut {
 
 bool is_float(DType type);  // f32, f64, bf16 or f16
 
-// Elements `first` … `first`+`count`−1 as float or double; integers too.
+// Elements `first` … `first`+`count`−1 as float or double; integers and packed blocks too.
 template <class P> void read_elements(const TensorView& from, int64_t first, int64_t count, P* to);
 
 // Where two tensors of equal shape differ most. Types may differ; values are compared as double, NaN equals NaN.

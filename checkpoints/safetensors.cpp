@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -38,8 +39,6 @@ std::string_view file_name_of(DType type) {
   return std::find_if(kFileTypes.begin(), kFileTypes.end(), [&](const FileType& t) { return t.type == type; })->name;
 }
 
-std::string shown(const std::string& name) { return "'" + (name.size() > 80 ? name.substr(0, 77) + "..." : name) + "'"; }
-
 [[noreturn]] void refuse(const std::string& what, const std::string& where, const std::string& hint = "") {
   throw Error({.who = "safetensors", .what = what, .where = where, .hint = hint});
 }
@@ -55,14 +54,34 @@ std::optional<uint64_t> bytes_of(std::span<const int64_t> shape, DType type) {
 // What the header says of one tensor, in its own words, before anything is believed.
 struct Claim {
   std::string name;
+  size_t byte = 0;  // of the file, where the entry follows
   std::optional<std::string> dtype;
   std::optional<std::vector<uint64_t>> shape, offsets;
+};
+
+// Walks over the header and leaves its place where messages can find it.
+struct Walker {
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+  const char* at;
+  const char** reached;
+  const char& operator*() const { return *at; }
+  Walker& operator++() {
+    *reached = ++at;
+    return *this;
+  }
+  bool operator==(const Walker& other) const { return at == other.at; }
 };
 
 // Follows the header event by event: linear in its length at any nesting, and duplicate keys are seen.
 class HeaderReader : public Json::json_sax_t {
  public:
-  explicit HeaderReader(std::string source) : source_(std::move(source)) {}
+  HeaderReader(std::string_view header, std::string source) : source_(std::move(source)), begin_(header.data()), reached_(header.data()) {}
+  Walker walker(const char* at) { return {at, &reached_}; }
+  size_t byte() const { return 8 + static_cast<size_t>(reached_ - begin_); }
   std::vector<Claim> claims;
   std::map<std::string, std::string> metadata;
 
@@ -101,7 +120,7 @@ class HeaderReader : public Json::json_sax_t {
     if (depth_ == 1) {
       if (!names_.insert(value).second) fail("the name " + shown(value) + " occurs twice");
       in_metadata_ = value == "__metadata__";
-      if (!in_metadata_) claims.push_back({.name = value, .dtype = {}, .shape = {}, .offsets = {}});
+      if (!in_metadata_) claims.push_back({.name = value, .byte = byte(), .dtype = {}, .shape = {}, .offsets = {}});
     } else if (in_metadata_) {
       if (metadata.contains(value)) fail("the metadata key " + shown(value) + " occurs twice");
     } else {
@@ -128,6 +147,7 @@ class HeaderReader : public Json::json_sax_t {
 
  private:
   std::string source_, key_;
+  const char *begin_, *reached_;
   std::set<std::string> names_;
   std::vector<uint64_t>* list_ = nullptr;
   int depth_ = 0;
@@ -140,7 +160,7 @@ class HeaderReader : public Json::json_sax_t {
     } else if (!claims.empty()) {
       where += ", tensor " + shown(claims.back().name);
     }
-    refuse("the header is malformed: " + what, where);
+    refuse("the header is malformed: " + what, where + ", byte " + std::to_string(byte()));
   }
   [[noreturn]] void unexpected(const std::string& found) const {
     if (depth_ == 0) fail("it must be an object, not " + found);
@@ -151,7 +171,7 @@ class HeaderReader : public Json::json_sax_t {
 
 // Checks one claim against the size of the data section and makes the view it describes.
 TensorView believe(const Claim& claim, std::span<const std::byte> data, const std::string& source) {
-  const std::string where = source + ", tensor " + shown(claim.name);
+  const std::string where = source + ", tensor " + shown(claim.name) + ", byte " + std::to_string(claim.byte);
   if (!claim.dtype || !claim.shape || !claim.offsets)
     refuse(std::string("the header lacks its ") + (!claim.dtype ? "dtype" : !claim.shape ? "shape" : "data_offsets"), where);
   TensorView view{.name = claim.name, .dtype = {}, .shape = {}, .bytes = {}};
@@ -196,11 +216,11 @@ SafetensorsContent parse_safetensors(std::span<const std::byte> file, const std:
   const std::string_view header(reinterpret_cast<const char*>(file.data()) + 8, length);
   if (header.empty() || header.front() != '{') refuse("the header does not begin with '{'", source + ", byte 8", "is this a safetensors file?");
 
-  HeaderReader reader(source);
+  HeaderReader reader(header, source);
   try {
-    Json::sax_parse(header, &reader);
+    Json::sax_parse(reader.walker(header.data()), reader.walker(header.data() + header.size()), &reader);
   } catch (const Json::exception& error) {  // a number beyond 64 bits
-    refuse(std::string("the header is malformed: ") + error.what(), source);
+    refuse(std::string("the header is malformed: ") + error.what(), source + ", byte " + std::to_string(reader.byte()));
   }
 
   const std::span<const std::byte> data = file.subspan(8 + length);
@@ -216,7 +236,7 @@ SafetensorsContent parse_safetensors(std::span<const std::byte> file, const std:
       refuse(std::string(view.bytes.data() > expected ? "there is a hole before its data" : "its data overlap another tensor's") +
                  ", which begin at byte " + std::to_string(view.bytes.data() - data.data()) + " instead of " +
                  std::to_string(expected - data.data()),
-             source + ", tensor " + shown(view.name));
+             source + ", tensor " + shown(view.name) + ", byte " + std::to_string(view.bytes.data() - file.data()));
     expected += view.bytes.size();
   }
   const auto used = static_cast<uint64_t>(expected - data.data());
@@ -225,25 +245,23 @@ SafetensorsContent parse_safetensors(std::span<const std::byte> file, const std:
   return content;
 }
 
-SafetensorsReader::SafetensorsReader(const fs::path& file_or_folder) : path_(file_or_folder) {
+SafetensorsReader::SafetensorsReader(const fs::path& file_or_folder) : TensorFile(file_or_folder) {
   std::error_code ignored;
-  if (!fs::is_directory(path_, ignored)) {
-    add(path_);
-  } else if (fs::exists(path_ / "model.safetensors", ignored)) {
-    add(path_ / "model.safetensors");
-  } else if (fs::exists(path_ / "model.safetensors.index.json", ignored)) {
-    add_shards(path_ / "model.safetensors.index.json");
+  if (!fs::is_directory(path(), ignored)) {
+    add_file(path());
+  } else if (fs::exists(path() / "model.safetensors", ignored)) {
+    add_file(path() / "model.safetensors");
+  } else if (fs::exists(path() / "model.safetensors.index.json", ignored)) {
+    add_shards(path() / "model.safetensors.index.json");
   } else {
-    refuse("the folder holds neither model.safetensors nor model.safetensors.index.json", path_.string());
+    refuse("the folder holds neither model.safetensors nor model.safetensors.index.json", path().string());
   }
-  for (size_t i = 0; i < tensors_.size(); ++i) index_[tensors_[i].name] = i;
 }
 
-void SafetensorsReader::add(const fs::path& file) {
-  files_.emplace_back(file);
-  SafetensorsContent content = parse_safetensors(files_.back().bytes(), file.string());
+void SafetensorsReader::add_file(const fs::path& file) {
+  SafetensorsContent content = parse_safetensors(map(file), file.string());
   if (metadata_.empty()) metadata_ = std::move(content.metadata);
-  for (TensorView& view : content.tensors) tensors_.push_back(std::move(view));
+  add(std::move(content.tensors));
 }
 
 void SafetensorsReader::add_shards(const fs::path& index) {
@@ -259,29 +277,17 @@ void SafetensorsReader::add_shards(const fs::path& index) {
   for (auto& [shard, names] : names_of) {
     if (shard.empty() || shard == "." || shard == ".." || shard.find('/') != std::string::npos || shard.find('\0') != std::string::npos)
       refuse("the index names the shard " + shown(shard) + ", which is not a file of the same folder", index.string());
-    const size_t before = tensors_.size();
-    add(index.parent_path() / shard);
+    const size_t before = tensors().size();
+    add_file(index.parent_path() / shard);
     std::vector<std::string> surplus;
-    for (size_t i = before; i < tensors_.size(); ++i)
-      if (names.erase(tensors_[i].name) == 0) surplus.push_back(tensors_[i].name);
+    for (size_t i = before; i < tensors().size(); ++i)
+      if (names.erase(tensors()[i].name) == 0) surplus.push_back(tensors()[i].name);
     const std::vector<std::string> missing(names.begin(), names.end());
     if (!missing.empty() || !surplus.empty())
       refuse("the shard does not hold what the index says" + (missing.empty() ? "" : "; missing: " + join(missing, ", ")) +
                  (surplus.empty() ? "" : "; not in the index for it: " + join(surplus, ", ")),
              (index.parent_path() / shard).string());
   }
-}
-
-const TensorView* SafetensorsReader::find(const std::string& name) const {
-  const auto found = index_.find(name);
-  return found == index_.end() ? nullptr : &tensors_[found->second];
-}
-
-const TensorView& SafetensorsReader::at(const std::string& name) const {
-  if (const TensorView* view = find(name)) return *view;
-  std::vector<std::string> known;
-  for (const TensorView& view : tensors_) known.push_back(view.name);
-  refuse("there is no tensor " + shown(name), path_.string(), did_you_mean(name, known));
 }
 
 WrittenFile write_safetensors(const fs::path& path, std::span<const TensorView> tensors, const std::map<std::string, std::string>& metadata) {

@@ -4,27 +4,14 @@
 // duplicate names are refused with file, tensor and offset. Data may lie at any alignment: copy with memcpy.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/dtype.h"
-#include "base/io.h"
+#include "checkpoints/tensor_file.h"
 
 namespace gamut {
-
-// A named array in row-major order. Whoever hands it out owns the bytes.
-struct TensorView {
-  std::string name;
-  DType dtype = DType::f32;
-  std::vector<int64_t> shape;
-  std::span<const std::byte> bytes;
-};
 
 struct SafetensorsContent {
   std::vector<TensorView> tensors;  // in the order of their data
@@ -34,24 +21,16 @@ struct SafetensorsContent {
 SafetensorsContent parse_safetensors(std::span<const std::byte> file, const std::string& source);
 
 // One file, or a folder of files: model.safetensors, or the shards that model.safetensors.index.json lists.
-class SafetensorsReader {
+class SafetensorsReader : public TensorFile {
  public:
   explicit SafetensorsReader(const std::filesystem::path& file_or_folder);
-  const std::vector<TensorView>& tensors() const { return tensors_; }
   // Of the first file that has any.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const TensorView* find(const std::string& name) const;    // nullptr if absent
-  const TensorView& at(const std::string& name) const;      // Error with the nearest name if absent
-  const std::filesystem::path& path() const { return path_; }
 
  private:
-  std::filesystem::path path_;
-  std::vector<MappedFile> files_;
-  std::vector<TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
-  std::map<std::string, size_t> index_;
 
-  void add(const std::filesystem::path& file);
+  void add_file(const std::filesystem::path& file);
   void add_shards(const std::filesystem::path& index);
 };
 

@@ -17,6 +17,9 @@ if(GAMUT_SANITIZE)
   target_compile_options(gamut_options INTERFACE -fsanitize=${GAMUT_SANITIZE} -fno-omit-frame-pointer -g1)
   target_link_options(gamut_options INTERFACE -fsanitize=${GAMUT_SANITIZE})
 endif()
+if(GAMUT_FUZZERS)
+  target_compile_options(gamut_options INTERFACE -fsanitize=fuzzer-no-link)  # libFuzzer is blind in code that does not count
+endif()
 
 function(gamut_library folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "LEVEL;EXECUTABLE" "USES")

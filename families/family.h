@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <set>
 #include <span>
@@ -37,6 +38,8 @@ struct StoredTensor {
 
 using TensorNames = std::set<std::string, std::less<>>;
 
+struct GgufMapping;  // families/gguf.h
+
 struct Family {
   std::string model_type;  // as config.json says
   std::string meaning;     // for `gamut explain`
@@ -55,17 +58,18 @@ struct Family {
   bool (*ignores)(const ModelSpec& spec, const std::string& tensor);
   // ? Reads what config.json leaves to the tensors' shapes.
   void (*complete)(ModelSpec& spec, const SafetensorsReader& file) = nullptr;
+  const GgufMapping* gguf = nullptr;  // ? how such models lie in GGUF files
 };
 const std::vector<Family>& families();  // registry.cpp
 
-// What a model folder (or a config.json) describes.
+// What a model folder, a config.json or a GGUF file describes.
 struct ModelConfig {
   const Family* family = nullptr;
   ModelSpec spec;
   std::vector<int32_t> eos;    // where generation ends: generation_config.json, else config.json
   std::optional<int32_t> bos;
 };
-ModelConfig read_model_config(const std::filesystem::path& folder_or_file);
+ModelConfig read_model_config(const std::filesystem::path& model);
 
 struct LoadOptions {
   std::string dtype;  // of activations: f32, bf16, f64; empty: as config.json says (float16: f32)
@@ -76,11 +80,14 @@ struct LoadedModel {
   Model model;
   std::vector<StoredTensor> tensors;  // under the names of the files read
 };
-// Tensors that are missing, surplus, misshapen or of a type that is no number: one Error with all of them.
-LoadedModel load_model(const std::filesystem::path& folder, const Device& device, const LoadOptions& options = {});
+// A model folder or a GGUF file. Tensors that are missing, surplus, misshapen or of a type that is no number: one Error with all of them.
+LoadedModel load_model(const std::filesystem::path& model, const Device& device, const LoadOptions& options = {});
 
-// Fills the model's parameters from checkpoint tensors of any float type; the same Error.
-void read_tensors(Model& model, const Family& family, const std::vector<StoredTensor>& wanted, const SafetensorsReader& file, ThreadPool& pool);
+// The weights alone, into a model of that specification; the tensors read, under the names of the files.
+std::vector<StoredTensor> load_weights(Model& model, const Family& family, const std::filesystem::path& from, ThreadPool& pool);
+
+// Fills the model's parameters from checkpoint tensors of any float type; the same Error. `ignored` tells surplus tensors that nobody needs.
+void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const TensorFile& file, const std::function<bool(const std::string&)>& ignored, ThreadPool& pool);
 
 // The family that can express the spec: a published one if possible, else `gamut`.
 const Family& family_for(const ModelSpec& spec);

@@ -1,6 +1,7 @@
 // GPT-2: learned positions, LayerNorm with biases, plain feed-forward layers, tied embedding. [Radford et al. 2019]
 #include <cmath>
 
+#include "families/gguf.h"
 #include "families/skeleton.h"
 
 namespace gamut::family {
@@ -98,12 +99,27 @@ bool ignores(const ModelSpec& spec, const std::string& tensor) {
   return tensor.ends_with(".attn.bias") || tensor.ends_with(".attn.masked_bias") || (spec.tied && tensor == "lm_head.weight");
 }
 
+constexpr std::array kKeys{GgufKey{"context_length", "n_positions", true},      GgufKey{"embedding_length", "n_embd", true},
+                           GgufKey{"block_count", "n_layer", true},            GgufKey{"feed_forward_length", "n_inner", true},
+                           GgufKey{"attention.head_count", "n_head", true},    GgufKey{"attention.layer_norm_epsilon", "layer_norm_epsilon", true}};
+constexpr std::array kNames{GgufName{"transformer.wte", "token_embd"},
+                            GgufName{"transformer.wpe", "position_embd"},
+                            GgufName{"transformer.h.*.ln_1", "blk.*.attn_norm"},
+                            GgufName{"transformer.h.*.attn.c_attn", "blk.*.attn_qkv"},
+                            GgufName{"transformer.h.*.attn.c_proj", "blk.*.attn_output"},
+                            GgufName{"transformer.h.*.ln_2", "blk.*.ffn_norm"},
+                            GgufName{"transformer.h.*.mlp.c_fc", "blk.*.ffn_up"},
+                            GgufName{"transformer.h.*.mlp.c_proj", "blk.*.ffn_down"},
+                            GgufName{"transformer.ln_f", "output_norm"},
+                            GgufName{"lm_head", "output"}};
+constexpr GgufMapping kGguf{.architecture = "gpt2", .keys = kKeys, .names = kNames};
+
 }  // namespace
 
 Family gpt2() {
   return {
       "gpt2", "Learned positions, LayerNorm before each block, multi-head attention and plain GELU layers with biases, tied embedding. [Radford et al., GPT-2, 2019]",
-                     read, write, tensors, ignores};
+                     read, write, tensors, ignores, nullptr, &kGguf};
 }
 
 }  // namespace gamut::family

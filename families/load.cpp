@@ -4,7 +4,7 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "checkpoints/elements.h"
-#include "families/family.h"
+#include "families/gguf.h"
 
 namespace gamut {
 namespace {
@@ -18,30 +18,13 @@ std::vector<int32_t> token_ids(const Json& value) {
   return ids;
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) { return Shape(std::span(shape)).text(); }
-
-}  // namespace
-
-ModelConfig read_model_config(const fs::path& path) {
-  const bool folder = fs::is_directory(path);
-  const fs::path file = folder ? path / "config.json" : path;
-  if (folder && !fs::exists(file))
-    throw Error({.who = "model", .what = "no config.json in this folder", .where = path.string(), .hint = "a model is a folder as Hugging Face transformers writes it"});
-  if (!folder && !fs::exists(file)) throw Error({.who = "model", .what = "no such model", .where = path.string(), .hint = "name a folder that holds config.json"});
-  const Json document = read_json(file);
-  Config cfg(document, {.source = file.string()});
+ModelConfig describe(const Family& family, const Json& document, const Json& generation, const std::string& source) {
   ModelConfig config;
-  const auto type = cfg.take<std::string>("model_type");
-  std::vector<std::string> known;
-  for (const Family& family : families()) {
-    known.push_back(family.model_type);
-    if (family.model_type == type) config.family = &family;
-  }
-  if (!config.family) cfg.reject("model_type", "is '" + type + "', a family this version does not know", did_you_mean(type, known));
-  config.spec = config.family->read(cfg);
+  config.family = &family;
+  Config cfg(document, {.source = source});
+  cfg.ignore("model_type", "it chose the family");
+  config.spec = family.read(cfg);
   cfg.finish();
-  const fs::path defaults = file.parent_path() / "generation_config.json";
-  const Json generation = fs::exists(defaults) ? read_json(defaults) : Json::object();
   const auto ids_of = [&](const char* key) {
     const Json& from = generation.is_object() && generation.contains(key) ? generation : document;
     return from.contains(key) ? token_ids(from[key]) : std::vector<int32_t>();
@@ -49,6 +32,33 @@ ModelConfig read_model_config(const fs::path& path) {
   config.eos = ids_of("eos_token_id");
   if (const auto bos = ids_of("bos_token_id"); !bos.empty()) config.bos = bos[0];
   return config;
+}
+
+}  // namespace
+
+ModelConfig read_model_config(const fs::path& path) {
+  if (is_gguf(path)) {
+    const GgufConfig found = config_of(GgufReader(path));
+    return describe(*found.family, found.config, Json(), path.string());
+  }
+  const bool folder = fs::is_directory(path);
+  const fs::path file = folder ? path / "config.json" : path;
+  if (folder && !fs::exists(file))
+    throw Error({.who = "model", .what = "no config.json in this folder", .where = path.string(), .hint = "a model is a folder as Hugging Face transformers writes it, or a .gguf file"});
+  if (!folder && !fs::exists(file)) throw Error({.who = "model", .what = "no such model", .where = path.string(), .hint = "name a folder that holds config.json, or a .gguf file"});
+  const Json document = read_json(file);
+  Config cfg(document, {.source = file.string()});
+  const auto type = cfg.take<std::string>("model_type");
+  std::vector<std::string> known;
+  for (const Family& family : families()) {
+    known.push_back(family.model_type);
+    if (family.model_type != type) continue;
+    const fs::path defaults = file.parent_path() / "generation_config.json";
+    ModelConfig config = describe(family, document, fs::exists(defaults) ? read_json(defaults) : Json::object(), file.string());
+    if (family.complete && folder && (fs::exists(path / "model.safetensors") || fs::exists(path / "model.safetensors.index.json"))) family.complete(config.spec, SafetensorsReader(path));
+    return config;
+  }
+  cfg.reject("model_type", "is '" + type + "', a family this version does not know", did_you_mean(type, known));
 }
 
 std::vector<std::byte> transposed(std::span<const std::byte> matrix, int64_t rows, int64_t columns, size_t element) {
@@ -59,23 +69,23 @@ std::vector<std::byte> transposed(std::span<const std::byte> matrix, int64_t row
   return out;
 }
 
-void read_tensors(Model& model, const Family& family, const std::vector<StoredTensor>& wanted, const SafetensorsReader& file, ThreadPool& pool) {
+void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const TensorFile& file, const std::function<bool(const std::string&)>& ignored, ThreadPool& pool) {
   std::vector<std::string> problems;
   TensorNames names;
   for (const StoredTensor& tensor : wanted) {
     names.insert(tensor.name);
     const TensorView* view = file.find(tensor.name);
     if (!view) problems.push_back("missing " + tensor.name + " " + shape_text(tensor.shape));
-    else if (view->shape != tensor.shape) problems.push_back(tensor.name + " is " + shape_text(view->shape) + ", expected " + shape_text(tensor.shape));
-    else if (!is_float(view->dtype)) problems.push_back(tensor.name + " holds " + std::string(name_of(view->dtype)) + ", expected a float type");
+    else if (view->shape != tensor.shape) problems.push_back(shape_text(view->shape) + " instead of " + shape_text(tensor.shape) + " in " + file.place(*view));
+    else if (!is_float(view->dtype)) problems.push_back(std::string(name_of(view->dtype)) + " instead of a float type in " + file.place(*view));
   }
   for (const TensorView& view : file.tensors())
-    if (!names.contains(view.name) && !family.ignores(model.spec(), view.name)) problems.push_back("surplus " + view.name + " " + shape_text(view.shape));
+    if (!names.contains(view.name) && !ignored(view.name)) problems.push_back("surplus " + shape_text(view.shape) + " in " + file.place(view));
   if (!problems.empty())
     throw Error({.who = "model",
-                 .what = std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") + " not fit config.json: " + join(problems, "; "),
+                 .what = std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") + " not fit the configuration: " + join(problems, "; "),
                  .where = file.path().string(),
-                 .hint = "do config.json and the weights belong together?"});
+                 .hint = "do configuration and weights belong together?"});
   std::map<std::string, Tensor> values;
   for (const Parameter& p : model.parameters().all()) values.emplace(p.name, p.value);
   const DType type = model.parameters().dtype();
@@ -102,16 +112,27 @@ void read_tensors(Model& model, const Family& family, const std::vector<StoredTe
   model.parameters().mark_changed();
 }
 
-LoadedModel load_model(const fs::path& folder, const Device& device, const LoadOptions& options) {
-  ModelConfig config = read_model_config(folder);
-  if (!options.dtype.empty()) config.spec.dtype = options.dtype;
-  const SafetensorsReader file(folder);
-  if (config.family->complete) config.family->complete(config.spec, file);
+std::vector<StoredTensor> load_weights(Model& model, const Family& family, const fs::path& path, ThreadPool& pool) {
+  std::vector<StoredTensor> tensors;
+  if (is_gguf(path)) {
+    const GgufReader file(path);
+    tensors = gguf_tensors(model, family, file);
+    read_tensors(model, tensors, file, gguf_ignores, pool);
+    return tensors;
+  }
+  const SafetensorsReader file(path);
   TensorNames present;
   for (const TensorView& view : file.tensors()) present.insert(view.name);
+  tensors = family.tensors(model, present);
+  read_tensors(model, tensors, file, [&](const std::string& name) { return family.ignores(model.spec(), name); }, pool);
+  return tensors;
+}
+
+LoadedModel load_model(const fs::path& path, const Device& device, const LoadOptions& options) {
+  ModelConfig config = read_model_config(path);
+  if (!options.dtype.empty()) config.spec.dtype = options.dtype;
   Model model(config.spec, device);
-  std::vector<StoredTensor> tensors = config.family->tensors(model, present);
-  read_tensors(model, *config.family, tensors, file, device.pool);
+  std::vector<StoredTensor> tensors = load_weights(model, *config.family, path, device.pool);
   return {std::move(config), std::move(model), std::move(tensors)};
 }
 

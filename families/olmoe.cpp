@@ -1,9 +1,11 @@
 // OLMoE: many small experts, gates not divided by their sum, queries and keys normalised over all heads. [Muennighoff et al. 2024]
 #include "families/experts.h"
+#include "families/gguf.h"
 
 namespace gamut::family {
 namespace {
 constexpr Dialect kDialect{.model_type = "olmoe", .architecture = "OlmoeForCausalLM", .max_positions = 4096, .norm_eps = 1e-5, .bias = Dialect::Bias::key, .qk_norm = QkNorm::all};
+constexpr GgufMapping kGguf{.architecture = "olmoe", .keys = kDecoderKeys, .names = kDecoderNames, .defaults = R"({"rope_theta": 10000.0, "norm_topk_prob": false})"};
 constexpr ExpertDialect kExperts{.experts = 64, .top_k = 8, .balance_loss = 0.01, .normalise_key = true};
 }  // namespace
 
@@ -15,7 +17,7 @@ Family olmoe() {
         return read_sparse(cfg, kDialect, kExperts);
       },
       [](const ModelSpec& spec) { return write_sparse(spec, kDialect, kExperts); },
-      [](const Model& model, const TensorNames& present) { return sparse_tensors(model, present, kExperts); }, skeleton_ignores};
+      [](const Model& model, const TensorNames& present) { return sparse_tensors(model, present, kExperts); }, skeleton_ignores, nullptr, &kGguf};
 }
 
 }  // namespace gamut::family

@@ -19,6 +19,8 @@
 #include "base/text.h"
 #include "base/toml.h"
 #include "checkpoints/checkpoint_store.h"
+#include "checkpoints/elements.h"
+#include "checkpoints/gguf.h"
 #include "checkpoints/safetensors.h"
 #include "data/corpus.h"
 #include "data/readers/inflate.h"
@@ -26,6 +28,7 @@
 #include "data/readers/r_data.h"
 #include "data/shard.h"
 #include "data/tokenizers/byte_level.h"
+#include "data/tokenizers/gguf.h"
 #include "data/tokenizers/tokenizer.h"
 #include "families/family.h"
 #include "training/metrics_log.h"
@@ -92,21 +95,45 @@ void safetensors(std::string_view input) {
   law(bytes < input.size() || bytes == 0, "tensors lie inside the file, without overlap");
 }
 
+// Encodes and decodes some texts, `own` among them.
+void use_tokenizer(const Tokenizer& made, std::string_view own) {
+  for (const std::string_view text : {std::string_view("The cat's 12 dogs\n\n  ran <|endoftext|>  ünï\xff\xe4\xb8"), own.substr(0, 300)})
+    for (const SpecialTokens specials : {SpecialTokens::recognise, SpecialTokens::as_text}) {
+      const std::vector<int32_t> ids = made.encode(text, specials);
+      for (const int32_t id : ids) law(id >= 0 && id < made.vocab_size(), "ids lie in the vocabulary");
+      made.decode(ids, true);
+      lossy_utf8(made.decode(made.add_special_tokens(ids)));
+    }
+}
+
 // tokenizer.json, and after a zero byte tokenizer_config.json.
 void tokenizer(std::string_view input) {
   const size_t end = input.find('\0');
   const std::string about(end == std::string_view::npos ? "" : input.substr(end + 1));
   const auto made = Tokenizer::from_json(std::string(input.substr(0, end)), about, "tokenizer.json");
-  for (const std::string_view text : {std::string_view("The cat's 12 dogs\n\n  ran <|endoftext|>  ünï\xff\xe4\xb8"), input.substr(0, 300)})
-    for (const SpecialTokens specials : {SpecialTokens::recognise, SpecialTokens::as_text}) {
-      const std::vector<int32_t> ids = made->encode(text, specials);
-      for (const int32_t id : ids) law(id >= 0 && id < made->vocab_size(), "ids lie in the vocabulary");
-      made->decode(ids, true);
-      lossy_utf8(made->decode(made->add_special_tokens(ids)));
-    }
+  use_tokenizer(*made, input);
   const fs::path folder = file("unused", "").parent_path();
   made->save(folder);
   law(Tokenizer::load(folder)->hash() == made->hash(), "a tokenizer reads back as itself");
+}
+
+// Every number of every tensor, every value of the metadata; then vocabulary and architecture.
+void gguf(std::string_view input) {
+  const GgufContent content = parse_gguf(std::as_bytes(std::span(input)), "x.gguf");
+  size_t bytes = 0;
+  std::vector<float> numbers;
+  for (const TensorView& tensor : content.tensors) {
+    bytes += tensor.bytes.size();
+    numbers.resize(static_cast<size_t>(tensor.elements()));
+    read_elements(tensor, 0, tensor.elements(), numbers.data());
+  }
+  law(bytes < input.size(), "tensors lie inside the file, without overlap");
+  for (const auto& [key, value] : content.metadata.values()) content.metadata.json(key);
+  if (content.metadata.has("tokenizer.ggml.model")) {
+    const TokenizerFiles files = tokenizer_of(content.metadata);
+    use_tokenizer(*Tokenizer::from_json(files.tokenizer, files.config, "x.gguf"), input);
+  }
+  read_model_config(file("x.gguf", input));
 }
 
 // config.json; and what is read can be written down and read again.
@@ -195,7 +222,7 @@ void r_data(std::string_view input) {
   read_r_strings(record + packed, "b.rdb");
 }
 
-constexpr std::array kTargets{Target{"recipe", recipe},         Target{"json", json},         Target{"safetensors", safetensors},
+constexpr std::array kTargets{Target{"recipe", recipe},         Target{"json", json},         Target{"safetensors", safetensors}, Target{"gguf", gguf},
                               Target{"tokenizer", tokenizer},   Target{"model_config", model_config}, Target{"markup", markup},
                               Target{"own_text", own_text},     Target{"checkpoint", checkpoint},     Target{"metrics", metrics},
                               Target{"token_shard", token_shard}, Target{"r_data", r_data}};

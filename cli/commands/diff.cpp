@@ -11,8 +11,9 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "checkpoints/elements.h"
+#include "checkpoints/gguf.h"
 #include "cli/command.h"
-#include "core/shape.h"
+#include "families/family.h"
 
 namespace gamut {
 namespace {
@@ -25,7 +26,7 @@ struct Arguments {
   bool json = false;
 };
 
-// What a path holds: tensors (a model folder, a checkpoint folder or a .safetensors file) or the metrics of a run.
+// What a path holds: tensors (a model folder, a checkpoint folder, a .safetensors or .gguf file) or the metrics of a run.
 struct Side {
   fs::path tensors, metrics;  // one of them is empty
 };
@@ -34,12 +35,12 @@ Side look(const std::string& name) {
   const fs::path path = name;
   if (fs::is_regular_file(path)) {
     if (path.extension() == ".jsonl") return {{}, path};
-    if (path.extension() == ".safetensors") return {path, {}};
+    if (path.extension() == ".safetensors" || is_gguf(path)) return {path, {}};
   }
   if (fs::exists(path / "metrics.jsonl")) return {{}, path / "metrics.jsonl"};
   if (fs::exists(path / "tensors.safetensors")) return {path / "tensors.safetensors", {}};
   if (fs::exists(path / "model.safetensors") || fs::exists(path / "model.safetensors.index.json")) return {path, {}};
-  throw Error({.who = "diff", .what = fs::exists(path) ? "neither a run, a model, a checkpoint nor a .safetensors file" : "no such file or folder", .where = name,
+  throw Error({.who = "diff", .what = fs::exists(path) ? "neither a run, a model, a checkpoint nor a file of tensors" : "no such file or folder", .where = name,
                .hint = "name a run folder, a model folder, a checkpoint folder or a file"});
 }
 
@@ -58,17 +59,64 @@ std::string place(int64_t index, const std::vector<int64_t>& shape) {
   return "[" + join(at, ", ") + "]";
 }
 
+// The tensors of one side, and what keeps them in memory.
+struct Tensors {
+  std::string path;
+  std::shared_ptr<const TensorFile> file;
+  std::vector<TensorBytes> bytes;
+  std::vector<TensorView> views;
+  std::map<std::string, const TensorView*> by_name;
+
+  const TensorView* find(const std::string& name) const {
+    const auto found = by_name.find(name);
+    return found == by_name.end() ? nullptr : found->second;
+  }
+};
+
+// As the file has them.
+Tensors open_file(const fs::path& path) {
+  Tensors out;
+  if (is_gguf(path)) out.file = std::make_shared<GgufReader>(path);
+  else out.file = std::make_shared<SafetensorsReader>(path);
+  out.views = out.file->tensors();
+  return out;
+}
+
+// As the model's family writes them to a folder, in float32: what a GGUF file and a folder have in common.
+Tensors open_model(const fs::path& path, const Device& device) {
+  Tensors out;
+  const LoadedModel loaded = load_model(path, device, {.dtype = "f32"});
+  for (const StoredTensor& tensor : loaded.config.family->tensors(loaded.model, {})) {
+    TensorBytes stored = stored_bytes(loaded.model, tensor, DType::f32);
+    if (stored.owned.empty()) {  // a view into the model
+      stored.owned.assign(stored.view.bytes.begin(), stored.view.bytes.end());
+      stored.view.bytes = stored.owned;
+    }
+    out.bytes.push_back(std::move(stored));
+  }
+  for (const TensorBytes& stored : out.bytes) out.views.push_back(stored.view);
+  return out;
+}
+
 Report compare_tensors(const Side& a, const Side& b, double tolerance) {
-  const SafetensorsReader left(a.tensors), right(b.tensors);
+  const bool models = is_gguf(a.tensors) != is_gguf(b.tensors);
+  ThreadPool pool;
+  const auto open = [&](const fs::path& path) {
+    Tensors out = models ? open_model(path, Device::real(pool)) : open_file(path);
+    out.path = path.string();
+    for (const TensorView& view : out.views) out.by_name.emplace(view.name, &view);
+    return out;
+  };
+  const Tensors left = open(a.tensors), right = open(b.tensors);
   Report report;
   std::vector<std::string> missing;
   Json first, largest;
   std::string first_line, largest_line;
   int64_t unequal = 0, compared = 0;
-  for (const TensorView& x : left.tensors()) {
+  for (const TensorView& x : left.views) {
     const TensorView* y = right.find(x.name);
     if (!y) {
-      missing.push_back(x.name + " only in " + left.path().string());
+      missing.push_back(x.name + " only in " + left.path);
       continue;
     }
     ++compared;
@@ -76,12 +124,12 @@ Report compare_tensors(const Side& a, const Side& b, double tolerance) {
     std::string line;
     if (x.shape != y->shape) {
       row["shapes"] = {x.shape, y->shape};
-      line = fmt::format("{}: shapes {} and {}", x.name, Shape(x.shape).text(), Shape(y->shape).text());
+      line = fmt::format("{}: shapes {} and {}", x.name, shape_text(x.shape), shape_text(y->shape));
     } else {
       const Difference d = compare_elements(x, *y, tolerance);
       if (d.unequal == 0) continue;
       row.update({{"unequal", d.unequal}, {"index", d.index}, {"a", d.a}, {"b", d.b}, {"difference", d.largest}});
-      line = fmt::format("{}: {} of {} elements differ, most at {}: {:.9g} and {:.9g}", x.name, d.unequal, Shape(x.shape).elements(), place(d.index, x.shape), d.a, d.b);
+      line = fmt::format("{}: {} of {} elements differ, most at {}: {:.9g} and {:.9g}", x.name, d.unequal, x.elements(), place(d.index, x.shape), d.a, d.b);
       if (largest.is_null() || d.largest > largest["difference"].get<double>()) {
         largest = row;
         largest_line = line;
@@ -93,8 +141,8 @@ Report compare_tensors(const Side& a, const Side& b, double tolerance) {
       first_line = line;
     }
   }
-  for (const TensorView& y : right.tensors())
-    if (!left.find(y.name)) missing.push_back(y.name + " only in " + right.path().string());
+  for (const TensorView& y : right.views)
+    if (!left.find(y.name)) missing.push_back(y.name + " only in " + right.path);
   report.json.update({{"kind", "tensors"}, {"compared", compared}, {"unequal", unequal}, {"first", first}, {"largest", largest}, {"missing", missing}});
   if (unequal > 0) report.differ("first: " + first_line);
   if (!largest_line.empty() && largest_line != first_line) report.differ("largest: " + largest_line);
@@ -162,7 +210,7 @@ int run(const Arguments& a) {
 
 void build_diff(CLI::App& command, int& code) {
   auto a = std::make_shared<Arguments>();
-  command.add_option("a", a->a, "run, model or checkpoint folder, or a .safetensors file")->required();
+  command.add_option("a", a->a, "run, model or checkpoint folder, or a .safetensors or .gguf file")->required();
   command.add_option("b", a->b, "the other")->required();
   command.add_option("--tolerance", a->tolerance, "relative difference that counts as equal")->capture_default_str()->check(CLI::NonNegativeNumber);
   add_json(command, a->json);

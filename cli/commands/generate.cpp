@@ -64,9 +64,8 @@ void run(Arguments a) {
   const auto tokenizer = Tokenizer::load(a.model);
   if (tokenizer->vocab_size() > loaded.model.spec().vocab)
     throw Error({.who = "generate", .what = fmt::format("the tokenizer has {} tokens, the model {}", tokenizer->vocab_size(), loaded.model.spec().vocab), .where = a.model, .hint = "is this the tokenizer the model was trained with?"});
-  // A source stands there whole, with the special tokens that frame one; what is written begins anew.
-  if (encoder) sources = {tokenizer->add_special_tokens(tokenizer->encode(a.prompt))};
-  else prompts = {tokenizer->encode(a.prompt)};
+  // With the special tokens that frame a text: where a tokenizer adds them, the model was trained with them. What answers a source begins anew.
+  (encoder ? sources : prompts) = {tokenizer->add_special_tokens(tokenizer->encode(a.prompt))};
   const size_t given = encoder ? sources[0].size() : prompts[0].size(), begun = (encoder ? 0 : given) + (objective->start() ? 1 : 0);
   TextStream stream(*tokenizer);
   std::string text;
@@ -89,7 +88,7 @@ void run(Arguments a) {
 void build_generate(CLI::App& command, int&) {
   auto a = std::make_shared<Arguments>();
   Sampling& s = a->options.sampling;
-  command.add_option("model", a->model, "model folder")->required();
+  command.add_option("model", a->model, "model folder or .gguf file")->required();
   const auto* prompt = command.add_option("--prompt", a->prompt, "text to go on from; an encoder-decoder reads it and writes its answer");
   command.add_option("--tokens", a->tokens, "JSON file instead of a text: {\"input_ids\": [[…], …], \"decoder_input_ids\"?: [[…], …]}; prints ids, the prompt's included; of an encoder-decoder those of the decoder");
   command.add_option("--max-new-tokens", a->options.max_new_tokens, "at most so many")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 24));

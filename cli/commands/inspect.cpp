@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "base/text.h"
+#include "checkpoints/gguf.h"
 #include "cli/command.h"
 #include "cli/table.h"
 #include "families/family.h"
@@ -42,7 +43,8 @@ void inspect(const Arguments& a) {
     spec = config.spec;
     family = config.family->model_type;
     trainer.length = std::min(trainer.length, spec.max_positions);
-    if (std::filesystem::is_directory(path))
+    if (is_gguf(path)) file_bytes = std::filesystem::file_size(path);
+    else if (std::filesystem::is_directory(path))
       for (const auto& entry : std::filesystem::directory_iterator(path))
         if (entry.path().extension() == ".safetensors") file_bytes += entry.file_size();
   }
@@ -79,7 +81,7 @@ void inspect(const Arguments& a) {
 
 void build_inspect(CLI::App& command, int&) {
   auto a = std::make_shared<Arguments>();
-  take_named(command, *a, "model", "model folder, config.json or TOML recipe");
+  take_named(command, *a, "model", "model folder, .gguf file, config.json or TOML recipe");
   command.add_option("--context", a->context, "tokens of a text when serving; default: 2048, or as many as the model has positions")->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   command.add_option("--rows", a->rows, "texts at a time when serving")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
   command.callback([a] { inspect(*a); });

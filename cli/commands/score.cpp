@@ -37,7 +37,7 @@ void run(const Arguments& a) {
 
 void build_score(CLI::App& command, int&) {
   auto a = std::make_shared<Arguments>();
-  command.add_option("model", a->model, "model folder")->required();
+  command.add_option("model", a->model, "model folder or .gguf file")->required();
   command.add_option("--tokens", a->tokens, "JSON file: {\"input_ids\": [[…], …], \"attention_mask\"?, \"decoder_input_ids\"?, \"labels\"?, …}")->required();
   command.add_option("--logits", a->logits, "safetensors file to write: logits f32 [batch, length, vocabulary] or what the model's heads give, and what else is asked for")->required();
   command.add_option("--loss", a->options.loss, "also the loss of this objective, for example causal");

@@ -87,9 +87,9 @@ void build_tokenizer(CLI::App& command, int&) {
   training->add_option("--special", a->special, "special tokens, ids 0, 1, …; the first is bos and eos")->capture_default_str();
   training->add_option("--min-frequency", a->min_frequency, "a pair seen less often is not merged")->capture_default_str()->check(CLI::NonNegativeNumber);
   add_json(*training, a->json);
-  CLI::App* encoding = sub("encode", "One JSON string a line on stdin → one JSON array of ids a line.", encode, "tokenizer.json or a folder holding one");
+  CLI::App* encoding = sub("encode", "One JSON string a line on stdin → one JSON array of ids a line.", encode, "tokenizer.json, a folder holding one, or a .gguf file");
   encoding->add_flag("--no-special", a->no_special, "add no special tokens");
-  CLI::App* decoding = sub("decode", "One JSON array of ids a line on stdin → one JSON string a line.", decode, "tokenizer.json or a folder holding one");
+  CLI::App* decoding = sub("decode", "One JSON array of ids a line on stdin → one JSON string a line.", decode, "tokenizer.json, a folder holding one, or a .gguf file");
   decoding->add_flag("--skip-special", a->skip_special, "leave special tokens out of the text");
 }
 

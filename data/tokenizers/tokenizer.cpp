@@ -3,12 +3,18 @@
 #include <cstring>
 
 #include "base/io.h"
+#include "data/tokenizers/gguf.h"
 #include "data/tokenizers/pipeline.h"
 
 namespace gamut {
 namespace fs = std::filesystem;
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& path) {
+  if (is_gguf(path)) {
+    const GgufReader file(path);
+    TokenizerFiles files = tokenizer_of(file.metadata());
+    return from_json(std::move(files.tokenizer), std::move(files.config), path.string());
+  }
   const fs::path file = fs::is_directory(path) ? path / "tokenizer.json" : path;
   const fs::path config = file.parent_path() / "tokenizer_config.json";
   return from_json(read_file(file), fs::is_regular_file(config) ? read_file(config) : "", file.string());

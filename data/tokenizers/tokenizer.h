@@ -23,7 +23,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Reads a tokenizer.json file, or a folder holding one (beside it, tokenizer_config.json may name the bos and eos tokens).
+  // Reads a tokenizer.json file, or a folder holding one (beside it, tokenizer_config.json may name the bos and eos tokens), or the
+  // vocabulary of a .gguf file.
   // Anything unreadable, inconsistent or of a kind not supported is one Error naming the file.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& path);
   // The same from the texts of the two files; the second may be empty. `source` names the first in Errors.

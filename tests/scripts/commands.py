@@ -154,6 +154,42 @@ def memory_and_diff(work):
     expect(json.loads(gamut("diff", checkpoint, next((again / "checkpoints").glob("step-*")), "--json"))["equal"], "checkpoints compare")
 
 
+def gguf(work):
+    """A .gguf file is a model wherever a folder is one; a run may start from either."""
+    files = FIXTURES.parent / "gguf"
+    prompt = work / "gguf.json"
+    prompt.write_text(json.dumps({"input_ids": [[3, 4, 5]]}))
+    expect("0 of" in gamut("diff", files / "llama.gguf", FIXTURES / "llama"), "a GGUF file and the folder it was made from are equal")
+    expect("of 35 tensors differ" in gamut("diff", files / "llama.gguf", FIXTURES / "llama-llama3", code=1), "and differ from another")
+    expect("0 of" in gamut("diff", files / "packed.gguf", files / "packed.gguf"), "two GGUF files compare")
+    expect(json.loads(gamut("inspect", files / "mixtral.gguf", "--json"))["family"] == "mixtral", "inspect")
+    packed = files / "packed.gguf"
+    text = json.loads(gamut("generate", packed, "--prompt", "def f", "--greedy", "--max-new-tokens", 4, "--ignore-eos", "--json"))
+    expect(text["output_ids"][0][0] == 1 and text["prompt_tokens"] + 4 == len(text["output_ids"][0]), "generate begins with the file's bos", text)
+    done = subprocess.run([GAMUT, "tokenizer", "encode", packed], input='"def f"\n', stdout=subprocess.PIPE, text=True)
+    expect(json.loads(done.stdout) == text["output_ids"][0][:text["prompt_tokens"]], "tokenizer encode reads its vocabulary", done.stdout)
+
+    texts, recipe = work / "gguf-texts", work / "gguf.toml"
+    texts.mkdir()
+    (texts / "a.txt").write_text("\n".join(f"def f{i}(x): return x + {i}" for i in range(200)))
+    for start in (packed, work / "gguf-1" / "model"):
+        run = work / ("gguf-1" if start == packed else "gguf-2")
+        recipe.write_text(f"""
+run.dir = "{run}"
+data = {{ path = "{texts}", cache = "{work / 'cache'}" }}
+model = {{ from = "{start}", dtype = "f32" }}
+train = {{ length = 32, batch_tokens = 64, tokens = 64 }}
+optimizer = {{ lr = 1e-12 }}
+validation = {{ points = 0, bytes = 100 }}
+""")
+        gamut("train", recipe)
+        expect(gamut("diff", run / "model", packed, "--tolerance", "1e-4").startswith("0 of"), "a run that starts from a model begins with its weights")
+        gamut("train", recipe)  # done already: its own resolved recipe is the same
+    recipe.write_text(recipe.read_text().replace("dtype = ", "width = 64, dtype = "))
+    done = subprocess.run([GAMUT, "train", recipe], stderr=subprocess.PIPE, text=True)
+    expect(done.returncode == 2 and "model.width" in done.stderr, "with its shape, too", done.stderr)
+
+
 with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
     work = pathlib.Path(name)
     completion(work)
@@ -161,4 +197,5 @@ with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
     doctor()
     score_and_generate(work)
     memory_and_diff(work)
+    gguf(work)
 report()
