@@ -1,13 +1,13 @@
 // Speed of tokenizers on one core, as one line of JSON; tools/tokenizer_peer.py runs it beside Hugging Face `tokenizers` and
 // compares the ids.
 //
-//   tokenizer_benchmark train TEXTS.jsonl FOLDER VOCABULARY     learn a byte-level BPE into FOLDER
-//   tokenizer_benchmark encode TEXTS.jsonl FOLDER [IDS.i32]     load FOLDER's tokenizer, encode every text
+//   bench_tokenizer train TEXTS.jsonl FOLDER VOCABULARY     learn a byte-level BPE into FOLDER
+//   bench_tokenizer encode TEXTS.jsonl FOLDER [IDS.i32]     load FOLDER's tokenizer, encode every text
 //
 // TEXTS.jsonl holds one JSON string a line. IDS.i32 receives every id of every text.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <string>
 #include <vector>
@@ -22,10 +22,11 @@ namespace {
 
 using namespace gamut;
 
+// Of the processor: others may share the core.
 template <class F> double seconds(F&& run) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   run();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
 std::vector<std::string> read_texts(const std::string& path) {
@@ -68,7 +69,7 @@ int main(int count, char** arguments) {
   try {
     if (words.size() == 4 && words[0] == "train") std::puts(train(read_texts(words[1]), words[2], std::stoll(words[3])).dump().c_str());
     else if (words.size() >= 3 && words[0] == "encode") std::puts(encode(read_texts(words[1]), words[2], words.size() > 3 ? words[3] : "").dump().c_str());
-    else throw Error({.who = "tokenizer_benchmark", .what = "expected train TEXTS.jsonl FOLDER VOCABULARY, or encode TEXTS.jsonl FOLDER [IDS.i32]"});
+    else throw Error({.who = "bench_tokenizer", .what = "expected train TEXTS.jsonl FOLDER VOCABULARY, or encode TEXTS.jsonl FOLDER [IDS.i32]"});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "families/family.h"
+
 namespace gamut {
 
 Recipe Recipe::from_document(ConfigDocument document) {
@@ -21,7 +23,14 @@ Recipe Recipe::from_document(ConfigDocument document) {
   }
   {
     Config model = cfg.sub("model");
-    r.model = ModelSpec::from_config(model);
+    if (model.has("from")) {
+      r.start = model.take<std::string>("from");
+      r.model = read_model_config(r.start).spec;
+      r.model.dtype = model.take_choice("dtype", r.model.dtype, {"f32", "bf16", "f64"});
+      if (r.data.tokenizer.empty()) r.data.tokenizer = r.start;
+    } else {
+      r.model = ModelSpec::from_config(model);
+    }
     model.finish();
   }
   r.trainer.seed = r.seed;
@@ -64,7 +73,7 @@ Recipe Recipe::from_document(ConfigDocument document) {
   for (const auto& [name, g] : o.groups) groups[name] = {{"lr_scale", g.lr_scale}, {"weight_decay", g.weight_decay}};
   r.resolved = {{"run", {{"dir", r.folder.string()}, {"seed", r.seed}}},
                 {"data", {{"recipe", r.data.recipe}, {"path", r.data.path.string()}, {"vocab_size", r.data.vocab_size}, {"tokenizer", r.data.tokenizer.string()}, {"cache", r.data.cache.string()}}},
-                {"model", r.model.to_json()},
+                {"model", r.start.empty() ? r.model.to_json() : Json{{"from", r.start.string()}, {"dtype", r.model.dtype}}},
                 {"train", {{"length", r.trainer.length}, {"batch_tokens", r.trainer.batch_tokens()}, {"micro_tokens", r.trainer.micro() * r.trainer.length}, {"tokens", r.tokens}}},
                 {"optimizer", {{"kind", "adamw"}, {"lr", o.lr}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}, {"weight_decay", o.weight_decay}, {"clip", o.clip}, {"group", groups}}},
                 {"schedule", {{"kind", s.kind}, {"warmup", s.warmup}, {"floor", s.floor}, {"decay", s.decay}}},

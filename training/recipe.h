@@ -16,6 +16,7 @@ struct Recipe {
   uint64_t seed = 1;             // run.seed
   DataOptions data;              // [data] recipe | path, vocab_size, tokenizer
   ModelSpec model;               // [model]; vocab 0 takes the tokenizer's
+  std::filesystem::path start;   // model.from: a model folder or .gguf file whose specification, weights and tokenizer the run begins with
   TrainerOptions trainer;        // [train], [optimizer], [schedule]
   int64_t tokens = 0;            // train.tokens: the run ends at the first step that reaches it
   int64_t validation_points = 40;       // log-spaced

@@ -111,7 +111,7 @@ class Run {
 
   void take_vocabulary() {
     tokenizer_ = settle_vocabulary(recipe_.model, data_->tokenizer);
-    recipe_.resolved["model"] = recipe_.model.to_json();
+    if (recipe_.start.empty()) recipe_.resolved["model"] = recipe_.model.to_json();
   }
 
   void open_folder() {
@@ -138,6 +138,9 @@ class Run {
       const std::string tier(kernels::name_of(kernels::best_tier())), before = checkpoint->state.at("trainer").value("tier", tier);
       if (tier != before) log::warn("the checkpoint was made on tier {}, this is {}: results go on, but not bit for bit", before, tier);
       log::info("resumed at step {} of {}", trainer_->steps_done(), recipe_.trainer.steps);
+    } else if (!recipe_.start.empty()) {
+      load_weights(trainer_->model(), *read_model_config(recipe_.start).family, recipe_.start, pool_);
+      log::info("weights of {}", recipe_.start.string());
     }
     metrics_.emplace(recipe_.folder / "metrics.jsonl", trainer_->steps_done());
     if (!trainer_->finished()) board_.emplace(recipe_.folder, trainer_->steps_done());

@@ -1,7 +1,9 @@
 #include "data/tokenizers/json_cursor.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
 
 #include "base/error.h"
 #include "data/tokenizers/unicode.h"
@@ -92,13 +94,56 @@ std::string_view JsonCursor::escaped_string(size_t begin) {
   fail("a string is not closed");
 }
 
+namespace {
+
+// A number as the peer's JSON parser (serde_json) makes it: 64 bits of digits, times or over a power of ten. That can be one unit off the nearest
+// double, and which of two equal spellings a Unigram model takes hangs on such units.
+double peers_number(std::string_view text) {
+  static const std::array<double, 309> powers = [] {
+    std::array<double, 309> out{};
+    for (size_t i = 0; i < out.size(); ++i) {
+      const std::string word = "1e" + std::to_string(i);
+      std::from_chars(word.data(), word.data() + word.size(), out[i]);
+    }
+    return out;
+  }();
+  uint64_t digits = 0;
+  int exponent = 0;
+  bool fraction = false, full = false;
+  size_t at = text.starts_with('-') ? 1 : 0;
+  for (; at < text.size() && text[at] != 'e' && text[at] != 'E'; ++at) {
+    if (text[at] == '.') {
+      fraction = true;
+      continue;
+    }
+    uint64_t more;
+    full = full || __builtin_mul_overflow(digits, uint64_t{10}, &more) || __builtin_add_overflow(more, static_cast<uint64_t>(text[at] - '0'), &more);
+    if (!full) digits = more;
+    exponent += (full ? 1 : 0) - (fraction ? 1 : 0);
+  }
+  if (at < text.size()) {
+    int written = 0;
+    at += text[at + 1] == '+' ? 2 : 1;
+    std::from_chars(text.data() + at, text.data() + text.size(), written);
+    exponent += written;
+  }
+  auto value = static_cast<double>(digits);
+  for (; exponent < -308 && value != 0; exponent += 308) value /= 1e308;
+  if (value != 0) value = exponent < 0 ? value / powers[static_cast<size_t>(-exponent)] : exponent > 308 ? INFINITY : value * powers[static_cast<size_t>(exponent)];
+  return text.starts_with('-') ? -value : value;
+}
+
+}  // namespace
+
 double JsonCursor::number() {
   peek();
   double value = 0;
   const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
   if (error != std::errc() || (text_[at_] != '-' && (text_[at_] < '0' || text_[at_] > '9'))) fail("expected a number");
+  const std::string_view word = text_.substr(at_, static_cast<size_t>(end - text_.data()) - at_);
+  if (word.find_first_not_of("+-.0123456789eE") != std::string_view::npos) fail("expected a number");  // -inf, -nan
   at_ = static_cast<size_t>(end - text_.data());
-  return value;
+  return peers_number(word);
 }
 
 int64_t JsonCursor::integer() {

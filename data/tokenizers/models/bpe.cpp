@@ -98,7 +98,8 @@ class Bpe final : public Model {
       ascii_[code] = vocabulary_.find({&c, 1});
     }
     read_merges(data.merges);
-    if (!all_bytes_ && !settings_.ignore_merges && settings_.prefix.empty() && settings_.suffix.empty()) find_neighbours();
+    // A byte-level vocabulary gets its words cut. One with byte fallback may hold the characters that stand for bytes, too: as letters.
+    if ((settings_.byte_fallback || !all_bytes_) && !settings_.ignore_merges && settings_.prefix.empty() && settings_.suffix.empty()) find_neighbours();
   }
 
   void encode(std::string_view piece, std::vector<int32_t>& ids) const override {
