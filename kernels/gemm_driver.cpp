@@ -11,12 +11,13 @@ namespace {
 constexpr int kStageSlot = 4, kCarrySlot = 5, kPackSlot = 6, kSliceSlot = 7;  // of the pool's scratch
 
 // A task should be long beside the cost of handing it out (about 1 µs) and short beside the whole, so that threads end together.
-constexpr double kLargestTask = 40e6, kSmallestTask = 0.5e6;  // FLOP
+constexpr double kLargestTask = 300e6, kSmallestTask = 0.5e6;  // FLOP
 constexpr int kTasksWanted = 24;
 // Bytes of packed B that one task walks through again and again: half of a 1 MiB L2.
 constexpr int64_t kCachedB = 400 << 10;
-// Bytes of one panel that are summed before the sums are put aside: bounds the above for very long K.
-constexpr int64_t kCachedPanel = 128 << 10;
+// Rows of A that lie a multiple of this many bytes apart fall on so few sets of a first-level cache that a block evicts its own lines.
+constexpr int64_t kConflictingStride = 2048;
+constexpr int64_t kStagedColumns = 128;  // fewer do not repay the copy
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -55,7 +56,8 @@ Plan plan_of(const Gemm& g, const TileKernel& kernel, double task_flops) {
   for (int t = 0; t < g.term_count; ++t) {
     const int64_t k = g.terms[t].b.k;
     p.steps[t] = round_up(ceil_div(k, kernel.step_k), kernel.step_multiple);
-    p.in_place[t] = kernel.in_place && k == p.steps[t] * kernel.step_k;
+    const bool conflicts = g.terms[t].lda * kernel.element_bytes % kConflictingStride == 0 && g.m > 1 && g.n >= kStagedColumns;
+    p.in_place[t] = kernel.in_place && k == p.steps[t] * kernel.step_k && !conflicts;
     total_steps += p.steps[t];
   }
   // Few rows take wider blocks: enough independent sums to hide the latency of the multiply-add.
@@ -64,20 +66,30 @@ Plan plan_of(const Gemm& g, const TileKernel& kernel, double task_flops) {
     if (wide > p.panels && g.m <= kernel.rows_for(wide) && ceil_div(g.n, kPanel) >= wide) p.panels = wide;
   p.rows = kernel.rows_for(p.panels);
 
-  p.passes = std::max<int64_t>(1, ceil_div(total_steps * kernel.b_step_bytes, kCachedPanel));
+  // One block of rows reads B once, in one straight line.
+  p.passes = g.m > p.rows ? std::max<int64_t>(1, ceil_div(total_steps, kernel.pass_steps)) : 1;
   p.pass_steps = round_up(ceil_div(total_steps, p.passes), kernel.step_multiple);
 
   const int64_t columns = round_up(std::max<int64_t>(g.n, 1), kPanel), width = p.panels * kPanel;
   const double flops_per_element = 2.0 * static_cast<double>(kernel.step_k * std::max<int64_t>(total_steps, 1));
   const double rows_at_least = static_cast<double>(std::max<int64_t>(16, std::min<int64_t>(g.m, 8 * p.rows)));  // below 16 rows reading B decides
-  const int64_t fit = kCachedB / std::max<int64_t>(1, p.pass_steps * kernel.b_step_bytes / kPanel);
-  const int64_t wanted = static_cast<int64_t>(task_flops / (flops_per_element * rows_at_least));
+  const int64_t fit = std::max(width, kCachedB / std::max<int64_t>(1, p.pass_steps * kernel.b_step_bytes / kPanel) / width * width);
+  // A row of A should meet as many columns as fit, so narrower tasks only where there are too few rows to cut.
+  const double tasks = flops_per_element * static_cast<double>(g.m * columns) / task_flops;
+  const bool many_rows = static_cast<double>(ceil_div(g.m, p.rows) * ceil_div(columns, fit)) >= tasks;
+  const int64_t wanted = many_rows ? fit : static_cast<int64_t>(task_flops / (flops_per_element * rows_at_least));
   const int64_t chunk = std::clamp(std::min(fit, wanted) / width * width, width, round_up(columns, width));
   p.column_parts = ceil_div(columns, chunk);
   const double row_flops = flops_per_element * static_cast<double>(ceil_div(columns, p.column_parts));
-  const int64_t row_chunk = std::max<int64_t>(p.rows, static_cast<int64_t>(task_flops / row_flops));
+  const int64_t row_chunk = std::max<int64_t>(p.rows, static_cast<int64_t>(task_flops / row_flops) / p.rows * p.rows);
   p.row_parts = ceil_div(g.m, row_chunk);
   return p;
+}
+
+// Rows [begin, end) of one stretch of A, wanted in the first-level cache soon: the processor does not foresee the next block's.
+void fetch_rows(const std::byte* a, int64_t row_bytes, int64_t bytes, Range rows) {
+  for (int64_t r = rows.begin; r < rows.end; ++r)
+    for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(a + r * row_bytes + b);
 }
 
 // Computes one task's block of C.
@@ -107,8 +119,12 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
       left -= take;
       if (at == p.steps[term]) ++term, at = 0;
     }
+    const auto block_rows = [&](int64_t i) {
+      const Range inner = part_of(rows.end - rows.begin, kernel.row_multiple, blocks, i);
+      return Range{rows.begin + inner.begin, rows.begin + inner.end};
+    };
     for (int64_t i = 0; i < blocks; ++i) {
-      const Range inner = part_of(rows.end - rows.begin, kernel.row_multiple, blocks, i), block = {rows.begin + inner.begin, rows.begin + inner.end};
+      const Range block = block_rows(i), next = i + 1 < blocks ? block_rows(i + 1) : Range{block.end, block.end};
       const int height = static_cast<int>(block.end - block.begin);
       TileSegment segments[4] = {};
       std::byte* stage_at = staged;
@@ -134,6 +150,12 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
         }
       }
       for (int64_t j = columns.begin; j < columns.end; ++j) {
+        const Range soon = part(next.end - next.begin, columns.end - columns.begin, j - columns.begin);
+        for (int s = 0; s < count; ++s) {
+          const auto [t, begin, steps] = stretches[s];
+          const int64_t k0 = begin * kernel.step_k, k = std::min(g.terms[t].b.k - k0, steps * kernel.step_k), row_bytes = g.terms[t].lda * kernel.element_bytes;
+          fetch_rows(static_cast<const std::byte*>(g.terms[t].a) + k0 * kernel.element_bytes, row_bytes, k * kernel.element_bytes, {next.begin + soon.begin, next.begin + soon.end});
+        }
         std::byte* sums = carry ? carry + (i * (columns.end - columns.begin) + j - columns.begin) * carry_tile : nullptr;
         const int64_t last = std::min((j + 1) * p.panels, ceil_div(g.n, kPanel));
         for (int64_t panel = j * p.panels; panel < last;) {
@@ -160,9 +182,9 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
   }
 }
 
-// Weight gradients: C is cut into rectangles, the sum over m into slices, and a slice into stretches whose packed parts of A
-// and B fit the second-level cache together with the rectangle's sums.
-constexpr int64_t kRectangle = 384, kStretch = 384, kShortestSlice = 1024;
+// Weight gradients: C is cut into rectangles, the sum over m into slices, and a slice into stretches (TileKernel::packed_steps) whose packed
+// rows of A stay in the second-level cache while one packed block of columns of B after the other sits in the first.
+constexpr int64_t kRectangle = 256, kShortestSlice = 1024;
 constexpr int64_t kRectanglesWanted = 32;
 
 struct SlicePlan {
@@ -183,66 +205,85 @@ SlicePlan slice_plan_of(const GemmAtB& g) {
   return s;
 }
 
+// `columns` columns of k rows, `row_bytes` apart, as panels one behind the other, by pack_rows or pack_panel.
+void pack_panels(const TileKernel& kernel, decltype(TileKernel::pack_panel) pack, const std::byte* from, int64_t row_bytes, int64_t k, int64_t columns,
+                 std::byte* out, int64_t panel_bytes, int64_t steps) {
+  const bool pairs = kernel.pack_two_panels && pack == kernel.pack_panel;
+  for (int64_t i = 0; i < columns; i += kPanel, out += panel_bytes) {
+    const std::byte* at = from + i * kernel.element_bytes;
+    if (pairs && columns - i >= 2 * kPanel) {
+      kernel.pack_two_panels(at, row_bytes, k, out, steps);
+      i += kPanel, out += panel_bytes;
+    } else {
+      pack(at, row_bytes, k, static_cast<int>(std::min<int64_t>(kPanel, columns - i)), out, steps);
+    }
+  }
+}
+
 void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKernel& kernel, ThreadPool& pool, int thread) {
   const GemmAtB& g = *s.g;
   const int64_t slice = task / (s.p_parts * s.q_parts), rectangle = task % (s.p_parts * s.q_parts);
   const int64_t p_panels = ceil_div(g.p, kPanel), q_panels = ceil_div(g.q, kPanel);
   const Range rows = part(p_panels, s.p_parts, rectangle / s.q_parts), columns = part(q_panels, s.q_parts, rectangle % s.q_parts);
-  const int64_t m0 = slice * s.slice_m, m1 = std::min(g.m, m0 + s.slice_m);
-  const int64_t stretches = std::max<int64_t>(1, ceil_div(m1 - m0, kStretch));
-  const int64_t most_steps = kStretch / kernel.step_k;
-  const int64_t most_a = most_steps * kPanel * kernel.a_step_bytes, most_b = most_steps * kernel.b_step_bytes;
+  const int64_t m0 = slice * s.slice_m, m1 = std::min(g.m, m0 + s.slice_m), stretch = kernel.packed_steps * kernel.step_k;
+  const int64_t stretches = std::max<int64_t>(1, ceil_div(m1 - m0, stretch));
   const int64_t height = rows.end - rows.begin, width = columns.end - columns.begin;
-  std::byte* a_packed = pool.scratch(thread, static_cast<size_t>(height * most_a + width * most_b), kPackSlot);
+  const int64_t most_a = kernel.packed_steps * kPanel * kernel.a_step_bytes, most_b = kernel.packed_steps * kernel.b_step_bytes;
+  std::byte* a_packed = pool.scratch(thread, static_cast<size_t>(height * most_a + kernel.packed_panels * most_b), kPackSlot);
   std::byte* b_packed = a_packed + height * most_a;
   const int64_t carry_row = width * kPanel * kernel.sum_bytes;
   std::byte* carry = stretches > 1 ? pool.scratch(thread, static_cast<size_t>(height * kPanel * carry_row), kCarrySlot) : nullptr;
   std::byte* c = s.slices > 1 ? aside + s.first_sum + slice * g.p * g.q * kernel.sum_bytes : static_cast<std::byte*>(g.c);
-  const int64_t c_row = (s.slices > 1 ? g.q : g.ldc) * kernel.sum_bytes;
+  const int64_t c_row = (s.slices > 1 ? g.q : g.ldc) * kernel.sum_bytes, a_row = g.lda * kernel.element_bytes, b_row = g.ldb * kernel.element_bytes;
+  const int64_t p0 = rows.begin * kPanel, valid = std::min(rows.end * kPanel, g.p) - p0;
+  const auto a_from = [&](int64_t m) { return static_cast<const std::byte*>(g.a) + m * a_row + p0 * kernel.element_bytes; };
+  const auto b_from = [&](int64_t m, int64_t j) { return static_cast<const std::byte*>(g.b) + m * b_row + (columns.begin + j) * kPanel * kernel.element_bytes; };
 
   for (int64_t x = 0; x < stretches; ++x) {
-    const int64_t from = m0 + x * kStretch, k = std::max<int64_t>(0, std::min(kStretch, m1 - from));
+    const int64_t from = m0 + x * stretch, k = std::max<int64_t>(0, std::min(stretch, m1 - from));
     const int64_t steps = round_up(ceil_div(k, kernel.step_k), kernel.step_multiple);
     const int64_t a_panel = steps * kPanel * kernel.a_step_bytes, b_panel = steps * kernel.b_step_bytes;
     const int64_t row_stride = kernel.packed_row_stride(steps);
-    const auto pack_side = [&](const void* src, int64_t ld, int64_t total, Range panels, auto pack_panel, std::byte* out, int64_t bytes) {
-      const std::byte* row = static_cast<const std::byte*>(src) + from * ld * kernel.element_bytes;
-      const bool pairs = kernel.pack_two_panels && pack_panel == kernel.pack_panel;
-      for (int64_t i = panels.begin; i < panels.end; ++i, out += bytes) {
-        const std::byte* at = row + i * kPanel * kernel.element_bytes;
-        if (pairs && i + 1 < panels.end && total - i * kPanel >= 2 * kPanel) {
-          kernel.pack_two_panels(at, ld * kernel.element_bytes, k, out, steps);
-          ++i, out += bytes;
-        } else {
-          pack_panel(at, ld * kernel.element_bytes, k, static_cast<int>(std::min<int64_t>(kPanel, total - i * kPanel)), out, steps);
+    // Packing reads across rows, which no prefetcher of a processor foresees: each block fetches a piece of a column of the next stretch's lines.
+    const int64_t next = std::clamp<int64_t>(m1 - from - stretch, 0, stretch), piece = std::max<int64_t>(1, steps / kAheadEvery), pieces = next / piece;
+    const int64_t a_lines = ceil_div(valid * kernel.element_bytes, 64), lines = a_lines + ceil_div(width * kPanel * kernel.element_bytes, 64);
+    int64_t fetched = 0;  // of lines × pieces
+    pack_panels(kernel, kernel.pack_rows, a_from(from), a_row, k, valid, a_packed, a_panel, steps);
+    for (int64_t j = 0; j < width; j += kernel.packed_panels) {
+      const int64_t wide = std::min<int64_t>(kernel.packed_panels, width - j), q0 = (columns.begin + j) * kPanel;
+      pack_panels(kernel, kernel.pack_panel, b_from(from, j), b_row, k, std::min(g.q - q0, wide * kPanel), b_packed, b_panel, steps);
+      for (int64_t r = 0; r < valid; r += kernel.packed_rows) {
+        const int block_rows = static_cast<int>(std::min<int64_t>(kernel.packed_rows, valid - r));
+        for (int64_t i = 0; i < wide;) {
+          int panels = kernel.packed_panels;
+          while (panels > wide - i) panels /= 2;
+          const std::byte* ahead = nullptr;
+          int64_t ahead_stride = 0;
+          if (fetched < lines * pieces) {
+            const int64_t line = fetched / pieces, row = from + stretch + fetched % pieces * piece;
+            ahead = line < a_lines ? a_from(row) + line * 64 : b_from(row, 0) + (line - a_lines) * 64;
+            ahead_stride = line < a_lines ? a_row : b_row;
+            ++fetched;
+          }
+          const TileSegment segment{.a = a_packed + r / kPanel * a_panel + r % kPanel * row_stride,
+                                    .row_stride = row_stride,
+                                    .step_stride = kernel.packed_step_stride(steps),
+                                    .b = b_packed + i * b_panel,
+                                    .panel_stride = b_panel,
+                                    .steps = steps,
+                                    .ahead = ahead,
+                                    .ahead_stride = ahead_stride};
+          std::byte* sums = carry ? carry + r * carry_row + (j + i) * block_rows * kPanel * kernel.sum_bytes : nullptr;
+          const TileOutput out{.c = c + (p0 + r) * c_row + (q0 + i * kPanel) * kernel.sum_bytes,
+                               .row_bytes = c_row,
+                               .rows = block_rows,
+                               .columns = std::min<int64_t>(g.q - q0 - i * kPanel, panels * kPanel),
+                               .accumulate = s.slices == 1 && g.accumulate,
+                               .carry_in = x > 0 ? sums : nullptr,
+                               .carry_out = x + 1 < stretches ? sums : nullptr};
+          kernel.packed_block(block_rows, panels)(&segment, 1, out);
+          i += panels;
         }
-      }
-    };
-    pack_side(g.a, g.lda, g.p, rows, kernel.pack_rows, a_packed, a_panel);
-    pack_side(g.b, g.ldb, g.q, columns, kernel.pack_panel, b_packed, b_panel);
-    const int64_t p0 = rows.begin * kPanel, valid = std::min(rows.end * kPanel, g.p) - p0;
-    for (int64_t r = 0; r < valid; r += kernel.packed_rows) {
-      const int block_rows = static_cast<int>(std::min<int64_t>(kernel.packed_rows, valid - r));
-      for (int64_t j = 0; j < width;) {
-        int panels = kernel.packed_panels;
-        while (panels > width - j) panels /= 2;
-        const TileSegment segment{.a = a_packed + r / kPanel * a_panel + r % kPanel * row_stride,
-                                  .row_stride = row_stride,
-                                  .step_stride = kernel.packed_step_stride(steps),
-                                  .b = b_packed + j * b_panel,
-                                  .panel_stride = b_panel,
-                                  .steps = steps};
-        const int64_t q0 = (columns.begin + j) * kPanel;
-        std::byte* sums = carry ? carry + r * carry_row + j * block_rows * kPanel * kernel.sum_bytes : nullptr;
-        const TileOutput out{.c = c + (p0 + r) * c_row + q0 * kernel.sum_bytes,
-                             .row_bytes = c_row,
-                             .rows = block_rows,
-                             .columns = std::min<int64_t>(g.q - q0, panels * kPanel),
-                             .accumulate = s.slices == 1 && g.accumulate,
-                             .carry_in = x > 0 ? sums : nullptr,
-                             .carry_out = x + 1 < stretches ? sums : nullptr};
-        kernel.block(block_rows, panels)(&segment, 1, out);
-        j += panels;
       }
     }
   }

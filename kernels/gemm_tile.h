@@ -19,7 +19,11 @@ struct TileSegment {
   const std::byte* b;              // panel p at b + p·panel_stride, its steps one behind the other
   int64_t panel_stride;
   int64_t steps;
+  // For packed_block, a hint: lines that will be read soon, ahead_stride bytes apart, of which it fetches one every kAheadEvery steps.
+  const std::byte* ahead = nullptr;
+  int64_t ahead_stride = 0;
 };
+constexpr int kAheadEvery = 4;
 
 // Where a block goes. With carry_out the bare sums go there, and a later call takes them up as carry_in, so that cutting a
 // long sum in two changes no bit. Carried sums lie as [rows][16·panels] of the block.
@@ -49,6 +53,7 @@ struct TileKernel {
   int (*rows_for)(int panels);                // most rows a block of 1, 2, 4 or 8 panels may have; 0: no such block
   TileFn (*block)(int rows, int panels);
   int panels;                                 // width of the blocks for many rows
+  int pass_steps;                             // most steps before sums are put aside: a block's part of A and B stays in the nearest cache
 
   // Copies `k` values of a row of A to `steps` steps, zero padded. Called when A cannot be read in place.
   void (*stage)(const std::byte* row, int64_t k, std::byte* out, int64_t steps);
@@ -65,6 +70,8 @@ struct TileKernel {
   int64_t (*packed_row_stride)(int64_t steps);   // of A there
   int64_t (*packed_step_stride)(int64_t steps);
   int packed_rows, packed_panels;             // block size there
+  TileFn (*packed_block)(int rows, int panels);  // the same as `block` up to that size, fetching ahead between steps where the tier gains by it
+  int packed_steps;                           // most steps at once there, a step_multiple: the block's panels of B take half of the nearest cache
 
   int64_t (*spin)(int64_t rounds);            // multiply-adds on registers alone; returns the FLOP done
 };

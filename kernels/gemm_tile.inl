@@ -7,7 +7,7 @@
 //   V::Mask   mask(columns); load(p, mask) store(p, s, mask) in the type of the sums, load_half store_half in bf16
 //   kScalar   bytes of one sum; kPanelStep: bytes of a step of a panel
 
-template <class V, int R, int P> void block(const TileSegment* segments, int count, const TileOutput& out) {
+template <class V, int R, int P, bool kAhead = false> void block(const TileSegment* segments, int count, const TileOutput& out) {
   typename V::Sums sums[R][P];
   constexpr int64_t kCarryRow = P * kPanel * V::kScalar, kVector = kPanel * V::kScalar;
   if (out.carry_in) {
@@ -31,19 +31,31 @@ template <class V, int R, int P> void block(const TileSegment* segments, int cou
 #pragma GCC unroll 8
     for (int i = 0; i < kBases; ++i) a[i] = g->a + 3 * i * row;
     const std::byte* b = g->b;
-    for (int64_t s = g->steps; s > 0; --s) {
-      typename V::Panel w[P];
+    const auto walk = [&](int64_t steps) __attribute__((always_inline)) {
+      for (int64_t s = steps; s > 0; --s) {
+        typename V::Panel w[P];
 #pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) w[p] = V::load_panel(b + p * panel);
+        for (int p = 0; p < P; ++p) w[p] = V::load_panel(b + p * panel);
 #pragma GCC unroll 32
-      for (int r = 0; r < R; ++r) {
-        const typename V::Row x = V::load_row(a[r / 3] + (r % 3) * row);
+        for (int r = 0; r < R; ++r) {
+          const typename V::Row x = V::load_row(a[r / 3] + (r % 3) * row);
 #pragma GCC unroll 8
-        for (int p = 0; p < P; ++p) sums[r][p] = V::dot(sums[r][p], x, w[p]);
+          for (int p = 0; p < P; ++p) sums[r][p] = V::dot(sums[r][p], x, w[p]);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < kBases; ++i) a[i] += next;
+        b += V::kPanelStep;
       }
-#pragma GCC unroll 8
-      for (int i = 0; i < kBases; ++i) a[i] += next;
-      b += V::kPanelStep;
+    };
+    if constexpr (kAhead) {
+      const std::byte* ahead = g->ahead ? g->ahead : b;
+      const int64_t ahead_stride = g->ahead_stride;
+      for (int64_t left = g->steps; left > 0; left -= kAheadEvery, ahead += ahead_stride) {
+        __builtin_prefetch(ahead, 0, 2);
+        walk(left < kAheadEvery ? left : kAheadEvery);
+      }
+    } else {
+      walk(g->steps);
     }
   }
 
@@ -89,9 +101,9 @@ template <class V, int R, int P> void block(const TileSegment* segments, int cou
 }
 
 // Blocks of 1 … kMost rows and P panels.
-template <class V, int P, int kMost> TileFn block_of(int rows) {
+template <class V, int P, int kMost, bool kAhead = false> TileFn block_of(int rows) {
   if constexpr (kMost > 0) {
-    return rows == kMost ? block<V, kMost, P> : block_of<V, P, kMost - 1>(rows);
+    return rows == kMost ? block<V, kMost, P, kAhead> : block_of<V, P, kMost - 1, kAhead>(rows);
   } else {
     return nullptr;
   }

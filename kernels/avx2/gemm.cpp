@@ -157,15 +157,15 @@ template <int kBytes> int64_t bytes(int64_t) { return kBytes; }
 
 namespace avx2 {
 const TileKernel gemm_f32{.step_k = 1, .element_bytes = 4, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 4, .b_step_bytes = 64,
-                          .rows_for = rows_for<Single>, .block = block_for<Single>, .panels = 1, .stage = stage_copy, .in_place = true,
+                          .rows_for = rows_for<Single>, .block = block_for<Single>, .panels = 1, .pass_steps = 384, .stage = stage_copy, .in_place = true,
                           .pack_panel = pack_single, .pack_rows = pack_single,
-                          .packed_row_stride = bytes<4>, .packed_step_stride = bytes<64>, .packed_rows = 4, .packed_panels = 1,
+                          .packed_row_stride = bytes<4>, .packed_step_stride = bytes<64>, .packed_rows = 4, .packed_panels = 1, .packed_block = block_for<Single>, .packed_steps = 192,
                           .spin = spin<Single, 6, 1>};
 const TileKernel gemm_bf16{.step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 8, .b_step_bytes = 64,
-                           .rows_for = rows_for<Decoded>, .block = block_for<Decoded>, .panels = 1,
+                           .rows_for = rows_for<Decoded>, .block = block_for<Decoded>, .panels = 1, .pass_steps = 384,
                            .stage = stage_decoded, .in_place = false,
                            .pack_panel = pack_pairs, .pack_rows = pack_rows_decoded,
-                           .packed_row_stride = bytes<8>, .packed_step_stride = bytes<128>, .packed_rows = 4, .packed_panels = 1,
+                           .packed_row_stride = bytes<8>, .packed_step_stride = bytes<128>, .packed_rows = 4, .packed_panels = 1, .packed_block = block_for<Decoded>, .packed_steps = 192,
                            .spin = spin<Decoded, 5, 2>};
 }  // namespace avx2
 }  // namespace gamut::kernels

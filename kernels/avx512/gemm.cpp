@@ -46,6 +46,8 @@ template <class V> TileFn block_for(int rows, int panels) {
   }
 }
 
+template <class V> TileFn packed_block(int rows, int panels) { return panels == 1 ? block_of<V, 1, 8, true>(rows) : block_of<V, 2, 8, true>(rows); }
+
 void stage_copy(const std::byte* row, int64_t k, std::byte* out, int64_t) { std::memcpy(out, row, static_cast<size_t>(4 * k)); }
 
 void stage_decoded(const std::byte* row, int64_t k, std::byte* out, int64_t steps) {
@@ -79,15 +81,15 @@ template <int kBytes> int64_t bytes(int64_t) { return kBytes; }
 
 namespace avx512 {
 const TileKernel gemm_f32{.step_k = 1, .element_bytes = 4, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 4, .b_step_bytes = 64,
-                          .rows_for = rows_for<Single>, .block = block_for<Single>, .panels = 2, .stage = stage_copy, .in_place = true,
+                          .rows_for = rows_for<Single>, .block = block_for<Single>, .panels = 2, .pass_steps = 384, .stage = stage_copy, .in_place = true,
                           .pack_panel = pack_single, .pack_rows = pack_single,
-                          .packed_row_stride = bytes<4>, .packed_step_stride = bytes<64>, .packed_rows = 8, .packed_panels = 2,
+                          .packed_row_stride = bytes<4>, .packed_step_stride = bytes<64>, .packed_rows = 8, .packed_panels = 2, .packed_block = packed_block<Single>, .packed_steps = 192,
                           .spin = spin<Single, 16, 1>};
 const TileKernel gemm_bf16{.step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 8, .b_step_bytes = 64,
-                           .rows_for = rows_for<Decoded>, .block = block_for<Decoded>, .panels = 2,
+                           .rows_for = rows_for<Decoded>, .block = block_for<Decoded>, .panels = 2, .pass_steps = 384,
                            .stage = stage_decoded, .in_place = false,
                            .pack_panel = pack_pairs, .pack_rows = pack_rows_decoded, .pack_two_panels = pack_two_pairs,
-                           .packed_row_stride = bytes<8>, .packed_step_stride = bytes<128>, .packed_rows = 8, .packed_panels = 2,
+                           .packed_row_stride = bytes<8>, .packed_step_stride = bytes<128>, .packed_rows = 8, .packed_panels = 2, .packed_block = packed_block<Decoded>, .packed_steps = 192,
                            .spin = spin<Decoded, 12, 2>};
 }  // namespace avx512
 }  // namespace gamut::kernels

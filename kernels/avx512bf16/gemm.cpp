@@ -31,6 +31,8 @@ TileFn block_for(int rows, int panels) {
   }
 }
 
+TileFn packed_block(int rows, int panels) { return panels == 1 ? block_of<Pairs, 1, 8, true>(rows) : block_of<Pairs, 2, 8, true>(rows); }
+
 void stage(const std::byte* row, int64_t k, std::byte* out, int64_t steps) {
   std::memcpy(out, row, static_cast<size_t>(2 * k));
   std::memset(out + 2 * k, 0, static_cast<size_t>(4 * steps - 2 * k));
@@ -43,9 +45,9 @@ int64_t packed_step_stride(int64_t) { return 64; }
 
 namespace avx512bf16 {
 const TileKernel gemm_bf16{.step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 4, .b_step_bytes = 64,
-                           .rows_for = rows_for, .block = block_for, .panels = 2, .stage = stage, .in_place = true,
+                           .rows_for = rows_for, .block = block_for, .panels = 2, .pass_steps = 384, .stage = stage, .in_place = true,
                            .pack_panel = pack_pairs, .pack_rows = pack_pairs, .pack_two_panels = pack_two_pairs, .pack_transposed = pack_transposed_pairs,
                            .packed_row_stride = packed_row_stride, .packed_step_stride = packed_step_stride,
-                           .packed_rows = 8, .packed_panels = 2, .spin = spin<Pairs, 16, 2>};
+                           .packed_rows = 8, .packed_panels = 2, .packed_block = packed_block, .packed_steps = 192, .spin = spin<Pairs, 16, 2>};
 }
 }  // namespace gamut::kernels

@@ -174,9 +174,9 @@ template <int kBytes> int64_t bytes(int64_t) { return kBytes; }
 template <class T> constexpr TileKernel plain() {
   constexpr int kSize = sizeof(T);
   return {.step_k = 1, .element_bytes = kSize, .sum_bytes = kSize, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = kSize, .b_step_bytes = 16 * kSize,
-          .rows_for = rows_for<Plain<T>>, .block = block_for<Plain<T>>, .panels = 1, .stage = stage_copy<T>, .in_place = true,
+          .rows_for = rows_for<Plain<T>>, .block = block_for<Plain<T>>, .panels = 1, .pass_steps = 384, .stage = stage_copy<T>, .in_place = true,
           .pack_panel = pack_copy<T>, .pack_rows = pack_copy<T>,
-          .packed_row_stride = bytes<kSize>, .packed_step_stride = bytes<16 * kSize>, .packed_rows = kMost<Plain<T>>, .packed_panels = 1,
+          .packed_row_stride = bytes<kSize>, .packed_step_stride = bytes<16 * kSize>, .packed_rows = kMost<Plain<T>>, .packed_panels = 1, .packed_block = block_for<Plain<T>>, .packed_steps = 192,
           .spin = spin<Plain<T>, kMost<Plain<T>>, 1>};
 }
 
@@ -187,9 +187,9 @@ constinit const TileKernel gemm_f32 = plain<float>();
 constinit const TileKernel gemm_f64 = plain<double>();
 constinit const TileKernel gemm_bf16{
     .step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 8, .b_step_bytes = 64,
-    .rows_for = rows_for<Decoded>, .block = block_for<Decoded>, .panels = 1, .stage = stage_decoded, .in_place = false,
+    .rows_for = rows_for<Decoded>, .block = block_for<Decoded>, .panels = 1, .pass_steps = 384, .stage = stage_decoded, .in_place = false,
     .pack_panel = pack_pairs, .pack_rows = pack_rows_decoded,
-    .packed_row_stride = bytes<8>, .packed_step_stride = bytes<128>, .packed_rows = 2, .packed_panels = 1,
+    .packed_row_stride = bytes<8>, .packed_step_stride = bytes<128>, .packed_rows = 2, .packed_panels = 1, .packed_block = block_for<Decoded>, .packed_steps = 192,
     .spin = spin<Decoded, 2, 2>};
 }  // namespace portable
 }  // namespace gamut::kernels

@@ -128,10 +128,10 @@ float tile_dot(float acc, const float* a, const float* b) {
 const TileKernel gemm_software_tiles{
     .step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = kTileSteps, .row_multiple = kTileRows,
     .a_step_bytes = 4, .b_step_bytes = kTileBytes,
-    .rows_for = tile_rows_for, .block = tile_block_for<SoftwareTiles, PlainSums>, .panels = 2,
+    .rows_for = tile_rows_for, .block = tile_block_for<SoftwareTiles, PlainSums>, .panels = 2, .pass_steps = 2048,
     .stage = stage, .in_place = true, .pack_panel = pack_panel, .pack_rows = pack_rows, .pack_transposed = pack_transposed,
     .packed_row_stride = tile_row_stride, .packed_step_stride = tile_step_stride,
-    .packed_rows = 2 * kTileRows, .packed_panels = 2, .spin = tile_spin<SoftwareTiles>};
+    .packed_rows = 2 * kTileRows, .packed_panels = 2, .packed_block = tile_block_for<SoftwareTiles, PlainSums>, .packed_steps = 512, .spin = tile_spin<SoftwareTiles>};
 
 }  // namespace ref
 }  // namespace gamut::kernels
