@@ -1,6 +1,7 @@
 #include "base/threads.h"
 
 #include <sched.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -59,16 +60,23 @@ double quota_in(const fs::path& folder) {
 }
 
 struct AlignedBuffer {
+  static constexpr size_t kLine = 64, kHugePage = size_t{2} << 20;
   std::byte* data = nullptr;
-  size_t bytes = 0;
-  ~AlignedBuffer() { ::operator delete[](data, std::align_val_t{64}); }
+  size_t bytes = 0, alignment = kLine;
+  ~AlignedBuffer() { release(); }
+  void release() {
+    ::operator delete[](data, std::align_val_t{alignment});
+    data = nullptr;
+    bytes = 0;
+  }
   std::byte* at_least(size_t wanted) {
     if (wanted > bytes) {
-      ::operator delete[](data, std::align_val_t{64});
-      data = nullptr;
-      bytes = 0;
-      data = static_cast<std::byte*>(::operator new[](wanted, std::align_val_t{64}));
+      release();
+      alignment = wanted >= kHugePage / 2 ? kHugePage : kLine;
+      wanted = (wanted + alignment - 1) / alignment * alignment;
+      data = static_cast<std::byte*>(::operator new[](wanted, std::align_val_t{alignment}));
       bytes = wanted;
+      if (alignment == kHugePage) ::madvise(data, bytes, MADV_HUGEPAGE);
     }
     return data;
   }

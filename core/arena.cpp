@@ -52,6 +52,7 @@ Arena::Arena(Backing backing) {
     void* p = ::mmap(nullptr, reserved_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p != MAP_FAILED) {
       base_ = static_cast<std::byte*>(p);
+      ::madvise(p, reserved_, MADV_HUGEPAGE);  // products of matrices walk over many pages at once
       return;
     }
   }
