@@ -11,8 +11,14 @@
 namespace gamut::ops {
 namespace {
 
-// Rows at a time: logits of about 4 MiB stay in the shared cache between the three products that use them.
-int64_t slice_rows(int64_t vocab) { return std::clamp<int64_t>((int64_t{1} << 20) / vocab / 64 * 64, 64, 2048); }
+// Rows at a time. Logits of about 4 MiB stay in the shared cache between the three products that use them. Weights too large for a cache
+// are read from memory once a slice, packed in both directions, and their gradient is read and written: 12 bytes for 6 operations a row.
+// From some 500 rows on arithmetic takes ten times as long.
+int64_t slice_rows(int64_t vocab, int64_t width) {
+  constexpr int64_t kCachedLogits = int64_t{1} << 20, kCachedWeights = int64_t{1} << 20, kRowsOfLarge = 512;  // elements
+  const int64_t cached = std::clamp<int64_t>(kCachedLogits / vocab / 64 * 64, 64, 2048);
+  return vocab * width > kCachedWeights ? std::max(cached, kRowsOfLarge) : cached;
+}
 
 }  // namespace
 
@@ -23,7 +29,7 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
   if (w.shape()[1] != d || target.elements() != n)
     throw Error({.who = "cross_entropy", .what = "hidden " + hidden.shape().text() + ", w_VD " + w.shape().text() + " and target " + target.shape().text() + " do not fit"});
   const DType p = w.dtype();
-  const int64_t slice = std::min(slice_rows(v), std::max<int64_t>(n, 1));
+  const int64_t slice = std::min(slice_rows(v, d), std::max<int64_t>(n, 1));
   HeadLoss result{tape.empty({1}, p), tape.empty({n}, p)};
   const bool train = tape.training() && (hidden.needs_grad() || w.needs_grad());
   const Tensor logits = tape.empty({slice, v}, p), lse = tape.empty({slice}, p);
