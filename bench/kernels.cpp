@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -41,10 +42,10 @@ class Table {
       std::cout << fmt::format("{:<38}{:<10}{:<13}{:>10}{:>9}{:>14}{:>10}\n", "case", "part", "candidate", "ms", "spread", "rate", "share");
   }
 
-  // A product of matrices is measured by its type's arithmetic peak, all else by the memory's read bandwidth.
+  // A product of matrices is measured by its type's arithmetic peak, all else by what memory gives when it is read and written.
   void add(const Line& line, DType type) {
     const bool products = line.flops > 0;
-    const double limit = products ? type == DType::bf16 ? limits_.bf16 : limits_.f32 : limits_.read, rate = (products ? line.flops : line.bytes) / line.time.median;
+    const double limit = products ? type == DType::bf16 ? limits_.bf16 : limits_.f32 : limits_.update, rate = (products ? line.flops : line.bytes) / line.time.median;
     Json row = {{"case", line.name}, {"part", line.part}, {"dtype", std::string(name_of(type))}, {"candidate", line.candidate}, {"agrees", line.right}};
     if (line.right) {
       row["seconds"] = line.time.to_json();
@@ -66,7 +67,7 @@ class Table {
 
   Json json() const {
     return {{"tier", std::string(kernels::name_of(kernels::best_tier()))}, {"threads", run_.pool.threads()},
-            {"limits", {{"f32", limits_.f32}, {"bf16", limits_.bf16}, {"read", limits_.read}}}, {"cases", rows_}};
+            {"limits", {{"f32", limits_.f32}, {"bf16", limits_.bf16}, {"read", limits_.read}, {"update", limits_.update}}}, {"cases", rows_}};
   }
 
  private:
@@ -102,12 +103,12 @@ struct Packed {
   std::vector<std::byte> storage;
   kernels::PackedMatrix matrix;
 
-  // w[N, K] as B = wᵀ or, from the other side, B = w.
-  Packed(ThreadPool& pool, const Matrix& w, DType type, bool transposed) {
-    const int64_t k = transposed ? w.columns : w.rows, n = transposed ? w.rows : w.columns;
+  // Rows [first, first + rows) of w[N, K] as B = wᵀ or, from the other side, B = w.
+  Packed(ThreadPool& pool, const Matrix& w, int64_t first, int64_t rows, DType type, bool transposed) {
+    const int64_t k = transposed ? w.columns : rows, n = transposed ? rows : w.columns;
     storage.resize(static_cast<size_t>(kernels::packed_bytes(type, k, n)) + 64);
     auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
-    kernels::pack(pool, type, w.bytes.data(), k, n, transposed ? 1 : w.columns, transposed ? w.columns : 1, aligned);
+    kernels::pack(pool, type, w.bytes.data() + static_cast<size_t>(first * w.columns) * size_of(w.type), k, n, transposed ? 1 : w.columns, transposed ? w.columns : 1, aligned);
     matrix = {type, k, n, aligned};
   }
 };
@@ -129,22 +130,42 @@ template <class Term> bool sampled_right(const Matrix& c, int64_t depth, const T
   return true;
 }
 
-void gemm_shape(ThreadPool& pool, Table& table, DType type, int64_t m, int64_t n, int64_t k) {
-  const std::string name = fmt::format("gemm {} {}x{}x{}", name_of(type), m, n, k), candidate = kernels::gemm_candidate_name(type);
+// Products of m rows with w[n, k], forward and both gradients; with `experts` matrices, rows are divided among them at random.
+void gemm_shape(ThreadPool& pool, Table& table, DType type, int64_t m, int64_t n, int64_t k, int64_t experts = 1) {
+  const std::string shape = fmt::format("{}x{}x{}", m, n, k), candidate = kernels::gemm_candidate_name(type);
+  const std::string name = experts == 1 ? fmt::format("gemm {} {}", name_of(type), shape) : fmt::format("{} experts {} {}", experts, name_of(type), shape);
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  const Matrix x(m, k, type, "x"), dy(m, n, type, "dy"), w(n, k, DType::f32, "w");
-  const Packed forward(pool, w, type, true), backward(pool, w, type, false);
+  Matrix x(m, k, type, "x"), dy(m, n, type, "dy"), y(m, n, type), dx(m, k, type), dw(experts * n, k, DType::f32);
+  const Matrix w(experts * n, k, DType::f32, "w");
+  std::vector<int64_t> end(static_cast<size_t>(experts), 0);
+  const RandomStream stream(3, "bench", "experts");
+  for (int64_t r = 0; r < m; ++r) ++end[stream.below(static_cast<uint64_t>(r), static_cast<uint64_t>(experts))];
+  for (size_t e = 1; e < end.size(); ++e) end[e] += end[e - 1];
+  const auto expert_of = [&](int64_t row) { return std::upper_bound(end.begin(), end.end(), row) - end.begin(); };
+  const auto first_of = [&](int64_t e) { return e == 0 ? 0 : end[static_cast<size_t>(e) - 1]; };
+  const auto row_of = [](Matrix& a, int64_t r) { return a.bytes.data() + static_cast<size_t>(r * a.columns) * size_of(a.type); };
   const auto rounded = [&](double v) { return type == DType::bf16 ? static_cast<double>(bf16(static_cast<float>(v))) : v; };
-  Matrix y(m, n, type), dx(m, k, type), dw(n, k, DType::f32);
-  const kernels::Gemm to_y{.terms = {{x.bytes.data(), k, forward.matrix}}, .m = m, .n = n, .c = y.bytes.data(), .ldc = n, .c_dtype = type};
-  const kernels::Gemm to_dx{.terms = {{dy.bytes.data(), n, backward.matrix}}, .m = m, .n = k, .c = dx.bytes.data(), .ldc = k, .c_dtype = type};
-  const kernels::GemmAtB to_dw{.dtype = type, .a = dy.bytes.data(), .lda = n, .b = x.bytes.data(), .ldb = k, .m = m, .p = n, .q = k, .c = dw.bytes.data(), .ldc = k, .accumulate = false};
-  const Timing y_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, std::span(&to_y, 1)); });
-  const Timing dx_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, std::span(&to_dx, 1)); });
-  const Timing dw_time = measure(kSeconds, kRuns, [&] { kernels::gemm_at_b(pool, std::span(&to_dw, 1)); });
-  table.add({name, "forward", candidate, flops, 0, y_time, sampled_right(y, k, [&](int64_t r, int64_t c, int64_t i) { return x.at(r, i) * rounded(w.at(c, i)); })}, type);
-  table.add({name, "input", candidate, flops, 0, dx_time, sampled_right(dx, n, [&](int64_t r, int64_t c, int64_t i) { return dy.at(r, i) * rounded(w.at(i, c)); })}, type);
-  table.add({name, "weight", candidate, flops, 0, dw_time, sampled_right(dw, m, [&](int64_t r, int64_t c, int64_t i) { return dy.at(i, r) * x.at(i, c); })}, type);
+  std::vector<Packed> packed;
+  packed.reserve(static_cast<size_t>(2 * experts));
+  std::vector<kernels::Gemm> to_y, to_dx;
+  std::vector<kernels::GemmAtB> to_dw;
+  for (int64_t e = 0; e < experts; ++e) {
+    const int64_t r = first_of(e), rows = end[static_cast<size_t>(e)] - r;
+    const kernels::PackedMatrix forward = packed.emplace_back(pool, w, e * n, n, type, true).matrix, backward = packed.emplace_back(pool, w, e * n, n, type, false).matrix;
+    to_y.push_back({.terms = {{row_of(x, r), k, forward}}, .m = rows, .n = n, .c = row_of(y, r), .ldc = n, .c_dtype = type});
+    to_dx.push_back({.terms = {{row_of(dy, r), n, backward}}, .m = rows, .n = k, .c = row_of(dx, r), .ldc = k, .c_dtype = type});
+    to_dw.push_back({.dtype = type, .a = row_of(dy, r), .lda = n, .b = row_of(x, r), .ldb = k, .m = rows, .p = n, .q = k, .c = row_of(dw, e * n), .ldc = k, .accumulate = false});
+  }
+  const Timing y_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, to_y); });
+  const Timing dx_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, to_dx); });
+  const Timing dw_time = measure(kSeconds, kRuns, [&] { kernels::gemm_at_b(pool, to_dw); });
+  table.add({name, "forward", candidate, flops, 0, y_time, sampled_right(y, k, [&](int64_t r, int64_t c, int64_t i) { return x.at(r, i) * rounded(w.at(expert_of(r) * n + c, i)); })}, type);
+  table.add({name, "input", candidate, flops, 0, dx_time, sampled_right(dx, n, [&](int64_t r, int64_t c, int64_t i) { return dy.at(r, i) * rounded(w.at(expert_of(r) * n + i, c)); })}, type);
+  const auto weight_term = [&](int64_t r, int64_t c, int64_t i) {
+    const int64_t e = r / n, row = first_of(e) + i;
+    return row < end[static_cast<size_t>(e)] ? dy.at(row, r % n) * x.at(row, c) : 0.0;
+  };
+  table.add({name, "weight", candidate, flops, 0, dw_time, sampled_right(dw, *std::max_element(end.begin(), end.end()), weight_term)}, type);
 }
 
 // ---- operations ----
@@ -204,13 +225,16 @@ void operation(ThreadPool& pool, Table& table, const ops::Case& whole, const ops
 }
 
 // All model cases of one family: "attention", "moe" …
-Json operations(BenchRun& run, const std::string& family, const std::function<std::string(DType)>& candidate) {
-  run.settings.finish();
-  Table table(run, measure_limits(run.pool));
+void operations(BenchRun& run, Table& table, const std::string& family, const std::function<std::string(DType)>& candidate) {
   const std::vector<ops::Case> cases = ops::model_cases(), samples = ops::model_samples();
   for (size_t i = 0; i < cases.size(); ++i)
     if (cases[i].name.starts_with(family + "/"))
       for (const DType type : {DType::bf16, DType::f32}) operation(run.pool, table, cases[i], samples[i], type, candidate(type));
+}
+Json operations(BenchRun& run, const std::string& family, const std::function<std::string(DType)>& candidate) {
+  run.settings.finish();
+  Table table(run, measure_limits(run.pool));
+  operations(run, table, family, candidate);
   return table.json();
 }
 
@@ -243,16 +267,17 @@ bool adamw_right() {
 Json bench_peak(BenchRun& run) {
   run.settings.finish();
   Json tiers = Json::array();
-  if (!run.json) std::cout << fmt::format("{:<14}{:>16}{:>16}\n", "tier", "f32 GFLOP/s", "bf16 GFLOP/s");
+  if (!run.json) std::cout << fmt::format("{:<14}{:>16}{:>16}{:>16}\n", "tier", "f32 GFLOP/s", "bf16 GFLOP/s", "int8 GOP/s");
   for (int t = static_cast<int>(kernels::Tier::portable); t <= static_cast<int>(kernels::best_tier()); ++t) {
     const kernels::ForcedTier forced(static_cast<kernels::Tier>(t));
-    const double f32 = kernels::measure_peak_flops(run.pool, DType::f32), half = kernels::measure_peak_flops(run.pool, DType::bf16);
-    tiers.push_back({{"tier", std::string(kernels::name_of(kernels::best_tier()))}, {"f32", f32}, {"bf16", half}});
-    if (!run.json) std::cout << fmt::format("{:<14}{:>16.1f}{:>16.1f}\n", kernels::name_of(kernels::best_tier()), f32 * 1e-9, half * 1e-9);
+    const double f32 = kernels::measure_peak_flops(run.pool, DType::f32), half = kernels::measure_peak_flops(run.pool, DType::bf16), bytes = kernels::measure_peak_int8(run.pool);
+    tiers.push_back({{"tier", std::string(kernels::name_of(kernels::best_tier()))}, {"f32", f32}, {"bf16", half}, {"int8", bytes}});
+    if (!run.json)
+      std::cout << fmt::format("{:<14}{:>16.1f}{:>16.1f}{:>16}\n", kernels::name_of(kernels::best_tier()), f32 * 1e-9, half * 1e-9, bytes > 0 ? fmt::format("{:.1f}", bytes * 1e-9) : "–");
   }
-  const double read = kernels::measure_read_bandwidth(run.pool);
-  if (!run.json) std::cout << fmt::format("read bandwidth {:.1f} GB/s; {} threads; {}\n", read * 1e-9, run.pool.threads(), kernels::cpu_model());
-  return {{"tiers", tiers}, {"read", read}, {"threads", run.pool.threads()}, {"processor", kernels::cpu_model()}, {"tier", std::string(kernels::name_of(kernels::best_tier()))}};
+  const double read = kernels::measure_read_bandwidth(run.pool), update = kernels::measure_update_bandwidth(run.pool);
+  if (!run.json) std::cout << fmt::format("reading {:.1f} GB/s, reading and writing {:.1f} GB/s; {} threads; {}\n", read * 1e-9, update * 1e-9, run.pool.threads(), kernels::cpu_model());
+  return {{"tiers", tiers}, {"read", read}, {"update", update}, {"threads", run.pool.threads()}, {"processor", kernels::cpu_model()}, {"tier", std::string(kernels::name_of(kernels::best_tier()))}};
 }
 
 Json bench_gemm(BenchRun& run) {
@@ -275,7 +300,15 @@ Json bench_gemm(BenchRun& run) {
   return table.json();
 }
 
-Json bench_experts(BenchRun& run) { return operations(run, "moe", kernels::gemm_candidate_name); }
+// Fine-grained experts beside one product of equal work; then whole layers, with activation, dispatch and sums over experts.
+Json bench_experts(BenchRun& run) {
+  run.settings.finish();
+  Table table(run, measure_limits(run.pool));
+  constexpr int64_t kTokens = 8192, kWidth = 512, kHidden = 256, kExperts = 64, kTop = 8;
+  for (const int64_t experts : {int64_t{1}, kExperts}) gemm_shape(run.pool, table, DType::bf16, kTokens * kTop, kHidden, kWidth, experts);
+  operations(run, table, "moe", kernels::gemm_candidate_name);
+  return table.json();
+}
 Json bench_ffn(BenchRun& run) { return operations(run, "ffn", kernels::gemm_candidate_name); }
 Json bench_attention(BenchRun& run) {
   return operations(run, "attention", [](DType type) { return candidate_of(type, kernels::attention_forward<float>(), kernels::attention_forward<bf16>()); });

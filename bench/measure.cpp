@@ -37,7 +37,8 @@ double cpu_seconds() {
 }
 
 Limits measure_limits(ThreadPool& pool) {
-  return {kernels::measure_peak_flops(pool, DType::f32), kernels::measure_peak_flops(pool, DType::bf16), kernels::measure_read_bandwidth(pool)};
+  return {kernels::measure_peak_flops(pool, DType::f32), kernels::measure_peak_flops(pool, DType::bf16), kernels::measure_read_bandwidth(pool),
+          kernels::measure_update_bandwidth(pool)};
 }
 
 }  // namespace gamut

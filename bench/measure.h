@@ -31,6 +31,7 @@ double cpu_seconds();
 struct Limits {
   double f32 = 0, bf16 = 0;  // FLOP/s of matrix products
   double read = 0;           // bytes/s
+  double update = 0;         // bytes/s, read and written
 };
 Limits measure_limits(ThreadPool& pool);
 

@@ -84,12 +84,14 @@ Json bench_train(BenchRun& run) {
   const auto tokens = run.settings.take_in<int64_t>("tokens", std::max<int64_t>(length, 8192 / length * length), length, int64_t{1} << 32);
   if (tokens % length != 0) run.settings.reject("tokens", "must be a multiple of seq (" + std::to_string(length) + "), not " + std::to_string(tokens));
   spec.dtype = run.settings.take_choice("dtype", spec.dtype, {"f32", "bf16"});
+  const auto micro = run.settings.take_in<int64_t>("micro", tokens, length, tokens);  // tokens run at a time
+  if (micro % length != 0) run.settings.reject("micro", "must be a multiple of seq (" + std::to_string(length) + "), not " + std::to_string(micro));
   const auto seconds = run.settings.take_in<double>("seconds", 5.0, 0.0, 1e5);
   const auto steps = run.settings.take_in<int64_t>("steps", 5, 1, 1 << 20);  // at least
   run.settings.finish();
 
   const DType dtype = dtype_named(spec.dtype);
-  TrainerOptions options{.length = length, .batch_rows = tokens / length, .steps = 1 << 20};
+  TrainerOptions options{.length = length, .batch_rows = tokens / length, .micro_rows = micro / length, .steps = 1 << 20};
   const StepPlan plan = plan_step(spec, options, run.pool);
   Trainer trainer(spec, options, random_dataset(spec.vocab, 4 * tokens + 1), run.pool);
   const double peak_before = kernels::measure_peak_flops(run.pool, dtype);
@@ -111,7 +113,7 @@ Json bench_train(BenchRun& run) {
   const double cpu_share = plan.cost.matmul_flops / processor.median / (peak / run.pool.threads());
   const std::vector<Row> rows = rows_of(profiles, plan, step.median);
 
-  Json result = {{"model", fs::path(run.model).stem().string()}, {"tokens", tokens}, {"seq", length}, {"dtype", spec.dtype}, {"tokens_per_s", static_cast<double>(tokens) / step.median},
+  Json result = {{"model", fs::path(run.model).stem().string()}, {"tokens", tokens}, {"seq", length}, {"micro", micro}, {"dtype", spec.dtype}, {"tokens_per_s", static_cast<double>(tokens) / step.median},
                  {"best_tokens_per_s", static_cast<double>(tokens) / step.best}, {"gflops", rate * 1e-9}, {"peak_gflops", peak * 1e-9}, {"share", rate / peak}, {"share_of_cpu_time", cpu_share},
                  {"step_seconds", step.to_json()}, {"cpu_seconds", processor.median}, {"peak_rss_bytes", peak_resident_bytes()}, {"tensor_bytes", plan.arena_bytes},
                  {"parameters", plan.parameters}, {"active_matrix_parameters", plan.active_matrix}, {"tier", std::string(kernels::name_of(kernels::best_tier()))},
