@@ -14,7 +14,7 @@ struct Kind {
   Json (*run)(BenchRun&);
 };
 const Kind kKinds[] = {{"peak", bench_peak}, {"gemm", bench_gemm}, {"ffn", bench_ffn}, {"experts", bench_experts}, {"attention", bench_attention},
-                       {"optimizer", bench_optimizer}, {"norm", bench_norm}, {"loss", bench_loss}, {"train", bench_train}, {"prefill", bench_prefill}, {"decode", bench_decode}};
+                       {"optimizer", bench_optimizer}, {"norm", bench_norm}, {"loss", bench_loss}, {"train", bench_train}, {"mixers", bench_mixers}, {"prefill", bench_prefill}, {"decode", bench_decode}};
 
 }  // namespace
 

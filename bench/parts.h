@@ -23,6 +23,7 @@ Json bench_optimizer(BenchRun& run);  // AdamW and the norm of the gradient
 Json bench_norm(BenchRun& run);       // norms with residual
 Json bench_loss(BenchRun& run);       // head and cross-entropy
 Json bench_train(BenchRun& run);      // one training step of `model`, random weights
+Json bench_mixers(BenchRun& run);   // training cost of a token by mixer and length
 Json bench_prefill(BenchRun& run);    // a prompt through `model`, random weights
 Json bench_decode(BenchRun& run);     // one token at a time after a prompt
 

@@ -5,7 +5,7 @@ namespace gamut {
 // One name each: family::NAME() in families/NAME.cpp. In this order a family is sought that can express a model to be written; gamut expresses all.
 #define GAMUT_FAMILIES(FAMILY) \
   FAMILY(llama) FAMILY(mistral) FAMILY(qwen2) FAMILY(qwen3) FAMILY(mixtral) FAMILY(olmoe) FAMILY(qwen3_moe) FAMILY(gpt2) \
-  FAMILY(mamba) FAMILY(falcon_mamba) FAMILY(mamba2) FAMILY(jamba) FAMILY(qwen3_next) FAMILY(rwkv7) FAMILY(llada) FAMILY(dream) \
+  FAMILY(mamba) FAMILY(falcon_mamba) FAMILY(mamba2) FAMILY(jamba) FAMILY(qwen3_next) FAMILY(rwkv7) FAMILY(rnn_lm) FAMILY(llada) FAMILY(dream) \
   FAMILY(t5) FAMILY(mt5) FAMILY(umt5) FAMILY(bart) FAMILY(mbart) FAMILY(gamut)
 
 #define GAMUT_DECLARE(name) Family name();

@@ -35,6 +35,7 @@ ServingPlan plan_serving(const ModelSpec& spec, int64_t rows, int64_t context, T
   decoder.take(tokens(1), defaults.chunk);
   const Cost& after = decoder.cost();
   plan.decode = per_token({after.matmul_flops - before.matmul_flops, after.other_flops - before.other_flops, after.bytes - before.bytes}, row_count);
+  plan.state_bytes = static_cast<double>(decoder.state_bytes()) / row_count;
   plan.state_bytes_per_token = (static_cast<double>(decoder.state_bytes()) - at_half) / static_cast<double>(prompt + 1 - half) / row_count;
   plan.state_bytes_fixed = at_prompt / row_count - plan.state_bytes_per_token * static_cast<double>(prompt);
   plan.arena_bytes = device.arena->peak();

@@ -11,6 +11,7 @@ struct ServingPlan {
   Cost prefill, decode;                // a token of the prompt (mean; of the source, read once, with an encoder), and the token after it
   double state_bytes_per_token = 0;    // by which the mixers' states grow with each position of a row…
   double state_bytes_fixed = 0;        // …and what they take however long the text
+  double state_bytes = 0;              // of a row at `context` tokens
   size_t parameter_bytes = 0;          // f32 (f64) master weights
   size_t arena_bytes = 0;              // peak of weights, packed weights, states and activations
 };

@@ -8,7 +8,6 @@
 #include <map>
 #include <optional>
 
-#include "base/hash.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -18,11 +17,10 @@
 #include "lab/machine.h"
 #include "lab/plan.h"
 #include "lab/provenance.h"
-#include "lab/race.h"
 #include "lab/report/comparison.h"
 #include "lab/report/parts.h"
 #include "lab/report/report.h"
-#include "lab/statistics.h"
+#include "lab/study.h"
 #include "lab/twins.h"
 #include "training/recipe.h"
 
@@ -32,102 +30,21 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kTuningSeed = 1000003;
-
-struct Settings {
+struct Settings : StudySettings {
   Tier tier;
-  fs::path out;
-  uint64_t seed;
-  double minutes;
-  DataOptions data;
-  Json chosen;  // what decides numbers: a continued study must have been asked for the same
 };
 
 Settings read_settings(Config& cfg) {
-  Settings s;
   std::vector<std::string> names;
   for (const Tier& t : tiers()) names.emplace_back(t.name);
   const std::string name = cfg.take_choice("tier", "quick", names);
-  for (const Tier& t : tiers())
-    if (t.name == name) s.tier = t;
-  s.out = cfg.take<std::string>("out", "reports/dense-vs-moe-" + name);
-  s.seed = cfg.take_in<uint64_t>("seed", 1, 1, 1000000);
-  s.tier.seeds = cfg.take_in<int>("seeds", s.tier.seeds, 2, 50);
-  s.minutes = cfg.take_in("minutes", s.tier.minutes, 0.5, 10000.0);
-  Config data = cfg.sub("data");
-  s.data.recipe = data.take<std::string>("recipe", s.data.recipe);
-  s.data.path = data.take<std::string>("path", "");
-  s.data.cache = data.take<std::string>("cache", "");
-  s.tier.vocab = data.take_in<int64_t>("vocab_size", s.tier.vocab, 257, 1 << 16);
-  data.finish();
+  const Tier& tier = *std::find_if(tiers().begin(), tiers().end(), [&](const Tier& t) { return t.name == name; });
+  Settings s{take_study(cfg, "dense-vs-moe", name, tier.seeds, tier.minutes, tier.vocab), tier};
   cfg.finish();
-  s.data.vocab_size = s.tier.vocab;
-  s.chosen = {{"tier", name}, {"seed", s.seed}, {"seeds", s.tier.seeds}, {"minutes", s.minutes}, {"data", {{"recipe", s.data.recipe}, {"path", s.data.path.string()}, {"vocab_size", s.tier.vocab}}}};
+  s.tier.seeds = s.seeds;
+  s.tier.vocab = s.data.vocab_size;
   return s;
 }
-
-// One arm of the study. step_seconds: of a training step, by run id.
-Json arm_json(const std::string& id, const Json& name, const Json& short_name, const std::string& role, int slot, const std::vector<Outcome>& runs, const std::map<std::string, double>& step_seconds,
-              const std::vector<std::string>& domains, double peak) {
-  Json arm = {{"id", id}, {"name", name}, {"short", short_name}, {"role", role}, {"slot", slot}, {"curves", Json::array()}};
-  double seconds = 0, ram = 0, n = 0, speed = 0;
-  for (const Outcome& o : runs) {
-    if (o.arm != id || !o.failed.empty()) continue;
-    const double step = step_seconds.at(o.id);
-    Json bpb = {{"all", o.bpb}}, last = {{"all", o.cooled_bpb.back()}};
-    for (size_t d = 0; d < domains.size(); ++d) {
-      bpb[domains[d]] = o.domain_bpb[d];
-      last[domains[d]] = o.cooled_bpb[d];
-    }
-    std::vector<double> time, gb_seconds;
-    for (const double s : o.step) time.push_back(s * step);
-    for (const double t : time) gb_seconds.push_back(t * o.ram_measured / 1e9);
-    arm["curves"].push_back({{"seed", o.seed}, {"tokens", o.tokens}, {"flops", o.flops}, {"seconds", time}, {"gb_seconds", gb_seconds}, {"bpb", bpb}, {"final", last}});
-    arm["params_total"] = o.parameters;
-    arm["params_active"] = o.active_parameters;
-    arm["flops_per_token"] = o.flops_per_token;
-    arm["ram_predicted"] = o.ram_predicted;
-    arm["tokens"] = o.tokens.back();
-    arm["flops"] = o.flops.back();
-    seconds += time.back();
-    ram += o.ram_measured;
-    speed += o.tokens.back() / time.back();
-    ++n;
-  }
-  if (n > 0) {
-    arm["seconds"] = seconds / n;
-    arm["ram_measured"] = ram / n;
-    arm["tokens_per_second"] = speed / n;
-    arm["mfu"] = arm["flops_per_token"].get<double>() * speed / n / peak;
-  }
-  return arm;
-}
-
-// Seconds of a step of every run. The baseline's is one number, the median over all blocks of all seeds; the others follow from
-// how they did beside it, block for block. A machine that was faster in one hour than in the next then disturbs no comparison.
-std::map<std::string, double> step_seconds(const std::vector<Outcome>& runs, const std::string& baseline) {
-  std::vector<double> blocks;
-  for (const Outcome& o : runs)
-    if (o.arm == baseline)
-      for (const double s : block_seconds(o)) blocks.push_back(s);
-  const double unit = median(blocks);
-  std::map<std::string, double> seconds;
-  for (const Outcome& o : runs) {
-    double ratio = 0;
-    for (const Outcome& other : runs)
-      if (other.arm == baseline && other.seed == o.seed) ratio = o.arm == baseline ? 1 : step_time_ratio(o, other);
-    seconds[o.id] = ratio > 0 && unit > 0 ? ratio * unit : median(block_seconds(o));
-  }
-  return seconds;
-}
-
-Json difference_json(const Interval& i) {
-  const auto number = [](double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); };
-  return {{"estimate", number(i.estimate)}, {"low", number(i.low)}, {"high", number(i.high)}, {"resolved", i.resolved(0)}, {"n", i.n}};
-}
-
-Json text(const char* en, const char* zh) { return {{"en", en}, {"zh", zh}}; }
-Json text(const std::string& en, const std::string& zh) { return {{"en", en}, {"zh", zh}}; }
 
 class Study {
  public:
@@ -135,24 +52,11 @@ class Study {
 
   Json run() {
     make_folder(s_.out);
-    const fs::path plan_path = s_.out / "plan.json";
     data_ = std::make_shared<const Dataset>(prepare_dataset(s_.data, context_.pool));
-    if (fs::exists(plan_path)) {
-      const Json stored = read_json(plan_path);
-      if (!stored.contains("chosen") || !stored.contains("plan")) throw Error({.who = "lab", .what = "not a study's plan", .where = plan_path.string(), .hint = "choose another out=FOLDER"});
-      if (stored["chosen"] != s_.chosen || stored["data_hash"] != data_->hash) {
-        std::string differs = "data";
-        for (const auto& [key, value] : s_.chosen.items())
-          if (stored["chosen"].value(key, Json()) != value) differs = key;
-        throw Error({.who = "lab", .what = "the folder holds another study: its " + differs + " differs", .where = s_.out.string(), .hint = "choose another out=FOLDER, or delete this one"});
-      }
-      plan_ = Plan::from_json(stored["plan"], plan_path.string());
-      log::info("continuing the study in {}", s_.out.string());
-    } else {
+    plan_ = Plan::from_json(continue_or_plan(s_, data_->hash, [&] {
       log::info("calibrating on {} threads, tier {}", context_.pool.threads(), kernels::name_of(kernels::best_tier()));
-      plan_ = make_plan(s_.tier, data_, context_.pool, s_.seed, 60 * s_.minutes - seconds());
-      write_file(plan_path, Json({{"chosen", s_.chosen}, {"data_hash", data_->hash}, {"plan", plan_.to_json()}}).dump(1));
-    }
+      return make_plan(s_.tier, data_, context_.pool, s_.seed, 60 * s_.minutes - seconds()).to_json();
+    }), (s_.out / "plan.json").string());
     announce();
     null_twin();
     tune();
@@ -228,7 +132,6 @@ class Study {
     if (first) null_["first_difference"] = *first;
   }
 
-  // Three rates a factor of two apart for each arm, on a seed that is not reported; more while the best lies at an edge.
   void tune() {
     dense_rate_ = moe_rate_ = plan_.rate;
     if (!s_.tier.tune) {
@@ -237,34 +140,12 @@ class Study {
     }
     rates_ = {{"arms", Json::array()}, {"seeds", {kTuningSeed}}};
     for (const std::string arm : {"dense", "moe"}) {
-      std::map<double, double> score;  // rate → bits per byte
-      std::vector<double> wanted{plan_.rate / 2, plan_.rate, plan_.rate * 2};
-      bool interior = false;
-      for (int round = 0; round < 3 && !interior; ++round) {
-        std::vector<Entry> entries;
-        for (const double rate : wanted) {
-          // Labelled by the rate, so that a resumed study finds the same races.
-          entries.push_back(entry(arm, fmt::format("rate{:.6f}", rate), arm == "dense" ? dense_twin(plan_.shape) : moe_twin(plan_.shape), kTuningSeed, rate, plan_.tune_steps, std::max<int64_t>(4, plan_.tune_steps / 7), 1));
-        }
-        for (const Outcome& o : go(fmt::format("rates-{}-{}", arm, round), entries)) record_rate(score, entries, o);
-        const auto best = std::min_element(score.begin(), score.end(), [](const auto& x, const auto& y) { return x.second < y.second; });
-        interior = best != score.begin() && std::next(best) != score.end();
-        wanted = {best == score.begin() ? best->first / 2 : best->first * 2};
-      }
-      const auto best = std::min_element(score.begin(), score.end(), [](const auto& x, const auto& y) { return x.second < y.second; });
-      (arm == "dense" ? dense_rate_ : moe_rate_) = best->first;
-      Json row = {{"arm", arm}, {"rate", Json::array()}, {"bpb", Json::array()}, {"best", std::distance(score.begin(), best)}, {"interior", interior}};
-      for (const auto& [rate, bpb] : score) {
-        row["rate"].push_back(rate);
-        row["bpb"].push_back(std::isfinite(bpb) ? Json(bpb) : Json(nullptr));
-      }
-      rates_["arms"].push_back(row);
+      const RateSearch found = search_rate(arm, plan_.rate, [&](const std::string& suffix, double rate) {
+        return entry(arm, suffix, arm == "dense" ? dense_twin(plan_.shape) : moe_twin(plan_.shape), kTuningSeed, rate, plan_.tune_steps, std::max<int64_t>(4, plan_.tune_steps / 7), 1);
+      }, [&](const std::string& race_name, const std::vector<Entry>& entries) { return go(race_name, entries); });
+      (arm == "dense" ? dense_rate_ : moe_rate_) = found.best;
+      rates_["arms"].push_back(found.row);
     }
-  }
-
-  static void record_rate(std::map<double, double>& score, const std::vector<Entry>& entries, const Outcome& o) {
-    for (const Entry& e : entries)
-      if (e.id == o.id) score[e.trainer.optimizer.lr] = o.failed.empty() ? o.cooled_bpb.back() : INFINITY;
   }
 
   void main_runs() {
@@ -306,13 +187,10 @@ Json Study::report() {
   for (const std::string& d : domains) study["domains"].push_back({{"id", d}, {"name", domain_name(d)}});
 
   const std::map<std::string, double> time = step_seconds(runs_, "dense");
-  study["arms"] = Json::array({arm_json("dense", text("dense", "稠密"), text("dense", "稠密"), "baseline", 0, runs_, time, domains, plan_.peak_flops),
-                               arm_json("moe", text(moe_name, moe_zh), text("MoE", "混合专家"), "treatment", 1, runs_, time, domains, plan_.peak_flops)});
-  if (s_.tier.total_arm) study["arms"].push_back(arm_json("total", text("dense, equal total size", "稠密，总参数相同"), text("dense, total", "稠密（总）"), "total", 2, runs_, time, domains, plan_.peak_flops));
-  study["failed"] = Json::array();
-  for (const auto* list : {&runs_, &controls_})
-    for (const Outcome& o : *list)
-      if (!o.failed.empty()) study["failed"].push_back({{"arm", o.arm}, {"seed", o.seed}, {"reason", o.failed}});
+  study["arms"] = Json::array({arm_json({"dense", text("dense", "稠密"), text("dense", "稠密"), "baseline", 0}, runs_, time, domains, plan_.peak_flops),
+                               arm_json({"moe", text(moe_name, moe_zh), text("MoE", "混合专家"), "treatment", 1}, runs_, time, domains, plan_.peak_flops)});
+  if (s_.tier.total_arm) study["arms"].push_back(arm_json({"total", text("dense, equal total size", "稠密，总参数相同"), text("dense, total", "稠密（总）"), "total", 2}, runs_, time, domains, plan_.peak_flops));
+  study["failed"] = failed_json({&runs_, &controls_});
 
   study["comparison"] = compare_arms(study);
   const auto first_of = [&](const std::string& arm) -> const Outcome* {
@@ -396,7 +274,6 @@ Json Study::report() {
        {"verdict", !slower.resolved(1) ? "unresolved" : slower.estimate > 1 ? "agrees" : "differs"}},
       {{"claim", text("Small models trained briefly gain little or lose", "训练量不足的小模型收益甚微或变差")}, {"source", "nanochat log, 2026"}, {"expected", text("better a step, worse a second", "每步更好，每秒更差")}, {"measured", measured("seconds", "seconds", "时间")}, {"verdict", verdict("seconds", false)}},
   });
-  study["load"] = {{"tainted", use_.other_share() + use_.steal_share() > 0.05}, {"other", use_.other_share()}, {"steal", use_.steal_share()}, {"loadavg", study["machine"]["loadavg"]}};
   const std::string weights = count_text(dense ? dense->active_matrix : 0).en;
   study["limits"] = Json::array({
       text(fmt::format("One size: {} active matrix weights, {:.0f} tokens for each. Ratios at this size do not extrapolate; their direction may change with tokens per weight.", weights, plan_.tokens_per_weight),
@@ -412,25 +289,8 @@ Json Study::report() {
            fmt::format("秒数仅计训练，取自同一种子各组每 {} 步轮流运行时的中位步时，机器速度的变化对各组相同；换引擎或机器则不同。", RaceOptions().block_steps)),
   });
 
-  double flops = 0;
-  StreamHash checksum;
-  for (const auto* list : {&runs_, &controls_})
-    for (const Outcome& o : *list) {
-      flops += o.flops_per_token * static_cast<double>(o.losses.size()) * static_cast<double>(s_.tier.batch_tokens);
-      const std::string raw = o.to_json().dump();
-      checksum.update(raw.data(), raw.size());
-    }
-  study["provenance"] = provenance(context_.rerun, study["machine"]);
-  study["provenance"]["config"] = {{"chosen", s_.chosen}, {"plan", plan_.to_json()}, {"dense", dense_twin(p).to_json()}, {"moe", moe_twin(p).to_json()}};
-  study["provenance"]["seeds"] = study["seeds"];
-  study["provenance"]["started"] = plan_.started;
-  study["provenance"]["ended"] = utc_now();
-  study["provenance"]["loadavg"] = study["machine"]["loadavg"];
-  study["provenance"]["steal"] = fmt::format("{:.1f} %", 100 * use_.steal_share());
-  study["provenance"]["data"] = data_rows(*data_);
-  study["provenance"]["flops"] = flops;
-  study["provenance"]["peak_flops"] = plan_.peak_flops;
-  study["provenance"]["metrics_checksum"] = checksum.hex();
+  add_provenance(study, {.rerun = context_.rerun, .started = plan_.started, .config = {{"chosen", s_.chosen}, {"plan", plan_.to_json()}, {"dense", dense_twin(p).to_json()}, {"moe", moe_twin(p).to_json()}},
+                         .data = *data_, .batch_tokens = s_.tier.batch_tokens, .use = use_}, {&runs_, &controls_});
   return study;
 }
 

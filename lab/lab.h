@@ -27,5 +27,6 @@ const std::vector<Experiment>& experiments();  // lab/registry.cpp
 int lab_command(const std::string& name, const std::vector<std::string>& overrides, bool json);
 
 Json run_dense_vs_moe(const LabContext& context, Config& options);
+Json run_mixers(const LabContext& context, Config& options);
 
 }  // namespace gamut

@@ -27,11 +27,24 @@ constexpr double kBudgetShare = 0.65;
 // Wider models want smaller rates; the grid around it has the last word.
 double first_rate(const TwinShape& s) { return 6e-3 * std::sqrt(64.0 / static_cast<double>(s.width)); }
 
-struct Timing {
-  double step = 0, evaluation = 0;  // seconds: of a training step, of a thousand bytes of validation text of one domain
-};
+// Seconds of a whole study.
+double study_seconds(const Tier& tier, const Plan& p, const ArmTiming& dense, const ArmTiming& moe, size_t domains) {
+  const auto run = [&](const ArmTiming& t, double steps, double points) {
+    const double kilobytes = static_cast<double>(domains) * (points * static_cast<double>(tier.curve_bytes) + static_cast<double>(tier.final_bytes)) / 1000;
+    return steps * t.step + kilobytes * t.evaluation;
+  };
+  const auto trunk = static_cast<double>(p.steps + p.cool), grid = 1.15 * static_cast<double>(p.tune_steps);
+  double total = 2 * run(dense, kNullSteps, 1);
+  total += tier.seeds * (run(dense, trunk, tier.points) + run(moe, trunk, tier.points));
+  total += 2 * run(moe, trunk, 4);                                            // controls
+  if (tier.tune) total += 4 * (run(dense, grid, 1) + run(moe, grid, 1));      // three rates, and one more when the best is at an edge
+  if (tier.total_arm) total += run(dense, trunk, tier.points) * static_cast<double>(p.shape.experts) / static_cast<double>(p.shape.top_k);
+  return total;
+}
 
-Timing time_arm(const ModelSpec& spec, const TrainerOptions& options, const std::shared_ptr<const Dataset>& data, ThreadPool& pool) {
+}  // namespace
+
+ArmTiming time_arm(const ModelSpec& spec, const TrainerOptions& options, const std::shared_ptr<const Dataset>& data, ThreadPool& pool) {
   Trainer trainer(spec, options, data, pool);
   std::vector<double> seconds;
   const auto until = Clock::now() + std::chrono::milliseconds(400);
@@ -46,23 +59,6 @@ Timing time_arm(const ModelSpec& spec, const TrainerOptions& options, const std:
   trainer.evaluate(set);
   return {*quartile, 1000 * std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(std::max<int64_t>(1, set[0].bytes()))};
 }
-
-// Seconds of a whole study.
-double study_seconds(const Tier& tier, const Plan& p, const Timing& dense, const Timing& moe, size_t domains) {
-  const auto run = [&](const Timing& t, double steps, double points) {
-    const double kilobytes = static_cast<double>(domains) * (points * static_cast<double>(tier.curve_bytes) + static_cast<double>(tier.final_bytes)) / 1000;
-    return steps * t.step + kilobytes * t.evaluation;
-  };
-  const auto trunk = static_cast<double>(p.steps + p.cool), grid = 1.15 * static_cast<double>(p.tune_steps);
-  double total = 2 * run(dense, kNullSteps, 1);
-  total += tier.seeds * (run(dense, trunk, tier.points) + run(moe, trunk, tier.points));
-  total += 2 * run(moe, trunk, 4);                                            // controls
-  if (tier.tune) total += 4 * (run(dense, grid, 1) + run(moe, grid, 1));      // three rates, and one more when the best is at an edge
-  if (tier.total_arm) total += run(dense, trunk, tier.points) * static_cast<double>(p.shape.experts) / static_cast<double>(p.shape.top_k);
-  return total;
-}
-
-}  // namespace
 
 const std::vector<Tier>& tiers() {
   // {width, layers, heads, hidden}: hidden so that k experts of a multiple of 16 units and the router cost within 1.1 % of it.
@@ -106,7 +102,7 @@ Plan make_plan(const Tier& tier, const std::shared_ptr<const Dataset>& data, Thr
       break;
     }
     for (int attempt = 0; attempt < 2 && (attempt == 0 || p.expected_seconds > limit); ++attempt) {  // once more before giving a shape up
-      const Timing dense = time_arm(dense_twin(shape), o, data, pool), moe = time_arm(moe_twin(shape), o, data, pool);
+      const ArmTiming dense = time_arm(dense_twin(shape), o, data, pool), moe = time_arm(moe_twin(shape), o, data, pool);
       const double expected = study_seconds(tier, p, dense, moe, data->domains.size());
       if (attempt == 0 || expected < p.expected_seconds) {
         p.dense_seconds = dense.step;

@@ -47,6 +47,12 @@ constexpr int64_t kNullSteps = 220;  // of the null twin
 
 TrainerOptions trainer_options(const Tier& tier, const Plan& plan, uint64_t seed, double rate, int64_t steps);
 
+// Seconds: of a training step, of a thousand bytes of validation text of one domain.
+struct ArmTiming {
+  double step = 0, evaluation = 0;
+};
+ArmTiming time_arm(const ModelSpec& spec, const TrainerOptions& options, const std::shared_ptr<const Dataset>& data, ThreadPool& pool);
+
 // Calibrates shape by shape, about five seconds in all, and says so. `seconds`: for the whole study.
 Plan make_plan(const Tier& tier, const std::shared_ptr<const Dataset>& data, ThreadPool& pool, uint64_t seed, double seconds);
 

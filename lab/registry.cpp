@@ -9,6 +9,10 @@ const std::vector<Experiment>& experiments() {
        "compares loss against tokens, FLOPs, seconds and memory, with paired intervals, a noise floor, a null twin and controls. Options: tier=smoke|quick|full, "
        "out=FOLDER, seeds, seed, minutes, data.recipe, data.path, data.cache, data.vocab_size.",
        run_dense_vs_moe},
+      {"mixers",
+       "Which sequence mixer? Attention, Mamba-2, Gated DeltaNet, RWKV-7, LSTM and a hybrid: bits per byte at equal compute on the same text, recall of key-value pairs against the "
+       "bytes a state holds, and time and memory traffic of a new token against the length of the context. Options: tier=smoke|quick, out=FOLDER, seeds, seed, minutes, data.recipe, data.path, data.cache, data.vocab_size.",
+       run_mixers},
   };
   return rows;
 }

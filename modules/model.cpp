@@ -36,7 +36,11 @@ Model::Model(const ModelSpec& spec, const Device& device)
     if ((spec.layers[i].cross.kind != "none") != !spec.encoder.empty())
       throw Error({.who = "model", .what = "layer " + std::to_string(i) + (spec.encoder.empty() ? " looks at an encoder, and there is none" : " does not look at the encoder"),
                    .hint = "`cross` in the layers and the table `encoder` belong together"});
-  embedding_ = parameters_.add("embedding", {spec.vocab, spec.width}, Role::embedding, Init::normal(spec.init_std));
+  const int64_t narrow = spec.embedding_width > 0 ? spec.embedding_width : spec.width;
+  if (narrow != spec.width && (spec.placement != NormPlacement::none || spec.tied || spec.positions != "none" || spec.token_types > 0 || spec.embedding_norm || !spec.encoder.empty()))
+    throw Error({.who = "model", .what = "an embedding of width " + std::to_string(narrow) + " in a model of width " + std::to_string(spec.width) + " needs layers without residual and a head of its own",
+                 .hint = "norm_placement = \"none\" and tied = false"});
+  embedding_ = parameters_.add("embedding", {spec.vocab, narrow}, Role::embedding, Init::normal(spec.init_std));
   if (spec.token_types > 0) token_types_ = parameters_.add("token_types", {spec.token_types, spec.width}, Role::embedding, Init::normal(spec.init_std));
   if (!spec.encoder.empty()) encoder_ = build_stack(spec.encoder, "encoder.");
   decoder_ = build_stack(spec.layers, "");
@@ -51,12 +55,14 @@ Model::Stack Model::build_stack(const std::vector<LayerSpec>& layers, const std:
   for (size_t i = 0; i < layers.size(); ++i) {
     const std::string name = prefix + "layers." + std::to_string(i);
     const int index = static_cast<int>(i);
+    int64_t width = i == 0 && spec_.embedding_width > 0 ? spec_.embedding_width : spec_.width;  // of what comes in
     Layer layer;
     const auto add = [&]<class Interface>(std::unique_ptr<Interface>& part, ops::NormWeight& norm, const std::vector<Registered<Interface>>& rows, const Component& c, const char* role, const char* what) {
-      part = build(rows, c, {parameters_, spec_, name + "." + role, index}, what);
-      if (part) norm = add_norm_weight(parameters_, spec_, name + "." + role + "_norm");
+      part = build(rows, c, {parameters_, spec_, name + "." + role, index, width}, what);
+      if (part && spec_.placement != NormPlacement::none) norm = add_norm_weight(parameters_, spec_, name + "." + role + "_norm");
     };
     add(layer.mixer, layer.mixer_norm, sequence_mixers(), layers[i].mixer, "mixer", "sequence mixer");
+    width = spec_.width;
     add(layer.cross, layer.cross_norm, sequence_mixers(), layers[i].cross, "cross", "sequence mixer");
     add(layer.channel, layer.channel_norm, channel_mixers(), layers[i].channel, "channel", "channel mixer");
     stack.layers.push_back(std::move(layer));
@@ -110,6 +116,8 @@ Tensor Model::run(Pass& pass, Stack& stack) {
       const ops::AddNorm r = ops::add_norm(tape, x, branch, norm);
       x = r.sum;
       branch = component->forward(pass, r.out);
+    } else if (spec_.placement == NormPlacement::none) {
+      x = component->forward(pass, x);
     } else {
       x = ops::add_norm(tape, x, component->forward(pass, x), norm).out;
     }
@@ -117,7 +125,7 @@ Tensor Model::run(Pass& pass, Stack& stack) {
   for (size_t i = 0; i < stack.layers.size(); ++i) {
     const Layer& layer = stack.layers[i];
     pass.layer = static_cast<int>(i);
-    if (pass.hidden_states && spec_.placement == NormPlacement::post) pass.hidden_states->push_back(x);
+    if (pass.hidden_states && spec_.placement != NormPlacement::pre) pass.hidden_states->push_back(x);
     run(layer.mixer_norm, layer.mixer.get());
     if (pass.hidden_states && spec_.placement == NormPlacement::pre) pass.hidden_states->push_back(x);
     run(layer.cross_norm, layer.cross.get());

@@ -1,7 +1,9 @@
 // What layers are made of, and what one pass through a model carries along.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,10 @@ class MixerState {
   virtual size_t bytes() const = 0;
   virtual int64_t length() const = 0;                // positions seen
   virtual bool truncate(int64_t length) = 0;         // forget later positions; false when the mixer cannot
+  // All that continuing with the same bits needs, as bytes that outlive this process…
+  virtual std::vector<std::byte> to_bytes() const = 0;
+  // …and back, into a state that the same model's start() made for as many rows. Error when the bytes do not fit it, which is then as before.
+  virtual void from_bytes(Tape& tape, std::span<const std::byte> bytes) = 0;
 };
 
 // What a mixture of experts did in one layer, in one pass: for metrics, reports and bias updates.
@@ -87,6 +93,7 @@ struct BuildContext {
   const ModelSpec& spec;
   std::string prefix;  // "layers.0.mixer"
   int layer;
+  int64_t input = spec.width;  // width of what it is given: another one for a first layer on a narrower embedding
   Tensor add(const std::string& name, Shape shape, Role role, Init init, bool trained = true, double active = 1) const {
     return parameters.add(prefix + "." + name, shape, role, init, trained, active);
   }

@@ -16,6 +16,10 @@ template <class Interface> struct Registered {
   std::string kind;
   std::string meaning;  // one paragraph: what it computes, equation, source; shown by `gamut explain`
   std::function<std::unique_ptr<Interface>(const BuildContext&, Config&)> build;
+  // Options, as JSON, of layers of width 32 that together show all it can do: the laws that every component keeps are tested on them. A list
+  // holds the options of the first layer and of the second.
+  std::vector<std::string> samples = {"{}"};
+  bool needs_source = false;  // of a sequence mixer: looks at an encoder's result
 };
 
 // The row named `kind`, or an Error with the nearest name.
@@ -28,7 +32,8 @@ template <class Row> const Row& find_registered(const std::vector<Row>& rows, co
   throw Error({.who = "model", .what = "unknown " + what + " '" + kind + "'", .hint = did_you_mean(kind, known)});
 }
 
-const std::vector<Registered<SequenceMixer>>& sequence_mixers();  // modules/mixers/registry.cpp
+// A program may add mixers of its own before it builds models.
+std::vector<Registered<SequenceMixer>>& sequence_mixers();        // modules/mixers/registry.cpp
 const std::vector<Registered<ChannelMixer>>& channel_mixers();    // modules/channels/registry.cpp
 const std::vector<Registered<Head>>& heads();                     // modules/heads/registry.cpp
 

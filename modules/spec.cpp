@@ -6,6 +6,7 @@ namespace gamut {
 namespace {
 
 constexpr int64_t kMost = int64_t{1} << 31;
+constexpr const char* kPlacements[] = {"pre", "post", "none"};  // in the order of NormPlacement
 
 // A component's table {kind = "…", options…}, or its kind alone.
 Component component(const Config& cfg, const std::string& key, Json table, const std::string& fallback_kind) {
@@ -87,8 +88,10 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
   spec.width = cfg.take_in<int64_t>("width", 1, 1 << 20);
   spec.norm = cfg.take_choice("norm", spec.norm, {"rms", "layer"});
   spec.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
-  spec.placement = cfg.take_choice("norm_placement", "pre", {"pre", "post"}) == "pre" ? NormPlacement::pre : NormPlacement::post;
+  const std::string placement = cfg.take_choice("norm_placement", "pre", {std::begin(kPlacements), std::end(kPlacements)});
+  spec.placement = static_cast<NormPlacement>(std::find(std::begin(kPlacements), std::end(kPlacements), placement) - std::begin(kPlacements));
   spec.tied = cfg.take<bool>("tied", spec.tied);
+  spec.embedding_width = cfg.take_in<int64_t>("embedding_width", spec.embedding_width, 0, 1 << 20);
   spec.embedding_scale = cfg.take<double>("embedding_scale", spec.embedding_scale);
   spec.embedding_norm = cfg.take<bool>("embedding_norm", spec.embedding_norm);
   spec.init_std = cfg.take_in<double>("init_std", spec.init_std, 0, 10);
@@ -115,8 +118,8 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
 
 Json ModelSpec::to_json() const {
   Json out = {{"vocab", vocab}, {"width", width}, {"norm", norm}, {"norm_eps", norm_eps},
-              {"norm_placement", placement == NormPlacement::pre ? "pre" : "post"}, {"tied", tied},
-              {"embedding_scale", embedding_scale}, {"embedding_norm", embedding_norm}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
+              {"norm_placement", kPlacements[static_cast<size_t>(placement)]}, {"tied", tied},
+              {"embedding_width", embedding_width}, {"embedding_scale", embedding_scale}, {"embedding_norm", embedding_norm}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
               {"positions", positions}, {"max_positions", max_positions}, {"position_offset", position_offset}, {"token_types", token_types},
               {"objective", gamut::to_json(objective)}, {"dtype", dtype}};
   out["heads"] = Json::array();

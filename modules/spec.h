@@ -25,7 +25,7 @@ struct LayerSpec {
   bool operator==(const LayerSpec&) const = default;
 };
 
-enum class NormPlacement : uint8_t { pre, post };  // x + f(norm(x)), final norm; or norm(x + f(x))
+enum class NormPlacement : uint8_t { pre, post, none };  // x + f(norm(x)), final norm; norm(x + f(x)); or f(x), without norms and residual
 
 struct ModelSpec {
   int64_t vocab = 0, width = 0;
@@ -35,6 +35,7 @@ struct ModelSpec {
   double norm_eps = 1e-5;
   NormPlacement placement = NormPlacement::pre;
   bool tied = false;               // the head is the embedding
+  int64_t embedding_width = 0;     // 0: width. Another one only where nothing is added to it (placement none): the first mixer takes it as it is
   double embedding_scale = 1;
   bool embedding_norm = false;     // a norm right after the embedding
   double init_std = 0.02;          // of all matrices; projections into the residual stream: divided by √(2·layers) when scaled

@@ -4,10 +4,44 @@
 #include <cstring>
 #include <span>
 
+#include "base/error.h"
 #include "modules/module.h"
 #include "ops/conv.h"
 
 namespace gamut {
+
+// The bytes of a state, piece by piece: MixerState::to_bytes…
+class StateWriter {
+ public:
+  explicit StateWriter(int64_t length) { put(&length, sizeof length); }
+  void put(const void* data, size_t bytes) {
+    const auto* from = static_cast<const std::byte*>(data);
+    bytes_.insert(bytes_.end(), from, from + bytes);
+  }
+  std::vector<std::byte> take() { return std::move(bytes_); }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+// …and from_bytes, which has read nothing into its state before it knows that all is there.
+class StateReader {
+ public:
+  // Of a state that needs `fixed` bytes and `each` for every position.
+  StateReader(std::span<const std::byte> bytes, size_t fixed, size_t each) : rest_(bytes) {
+    if (bytes.size() >= sizeof length_) take(&length_, sizeof length_);
+    if (bytes.size() < sizeof length_ || length_ < 0 || (each > 0 && static_cast<uint64_t>(length_) > bytes.size()) || rest_.size() != fixed + each * static_cast<size_t>(length_))
+      throw Error({.who = "state", .what = std::to_string(bytes.size()) + " bytes are not a state of this layer", .hint = "was it written by the same model, for as many rows?"});
+  }
+  int64_t length() const { return length_; }
+  void take(void* to, size_t bytes) {
+    std::memcpy(to, rest_.data(), bytes);
+    rest_ = rest_.subspan(bytes);
+  }
+
+ private:
+  std::span<const std::byte> rest_;
+  int64_t length_ = 0;
+};
 
 class RecurrentState : public MixerState {
  public:
@@ -17,13 +51,7 @@ class RecurrentState : public MixerState {
   // The tensors, for a call that will see `tokens` more positions. A snapshot's are copied before the first change.
   const std::vector<Tensor>& advance(Tape& tape, int64_t tokens) {
     seen_ += tokens;
-    if (shared_)
-      for (Tensor& t : tensors_) {
-        const Tensor copy = tape.empty(t.shape(), t.dtype());
-        if (tape.runs()) std::memcpy(copy.raw(), t.raw(), t.bytes());
-        t = copy;
-      }
-    shared_ = false;
+    own(tape, true);
     return tensors_;
   }
 
@@ -39,7 +67,30 @@ class RecurrentState : public MixerState {
   int64_t length() const override { return seen_; }
   bool truncate(int64_t length) override { return length >= seen_; }  // what was forgotten cannot be told apart
 
+  std::vector<std::byte> to_bytes() const override {
+    StateWriter out(seen_);
+    for (const Tensor& t : tensors_) out.put(t.raw(), t.bytes());
+    return out.take();
+  }
+  void from_bytes(Tape& tape, std::span<const std::byte> bytes) override {
+    StateReader in(bytes, this->bytes(), 0);
+    own(tape, false);
+    seen_ = in.length();
+    for (Tensor& t : tensors_) in.take(t.raw(), t.bytes());
+  }
+
  private:
+  // Tensors that no snapshot shares.
+  void own(Tape& tape, bool keep) {
+    if (shared_)
+      for (Tensor& t : tensors_) {
+        const Tensor copy = tape.empty(t.shape(), t.dtype());
+        if (keep && tape.runs()) std::memcpy(copy.raw(), t.raw(), t.bytes());
+        t = copy;
+      }
+    shared_ = false;
+  }
+
   std::vector<Tensor> tensors_;
   int64_t seen_ = 0;
   mutable bool shared_ = false;

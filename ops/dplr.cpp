@@ -22,6 +22,7 @@ template <class T> kernels::DplrForward<T> head_of(const Dplr& in, const Sizes& 
 }  // namespace
 
 Tensor dplr(Tape& tape, const Dplr& in, const Tensor& given) {
+  const auto timing = tape.time("dplr");
   const Shape &q = in.q.shape(), &v = in.v.shape();
   bool fits = q.rank() == 4 && in.k.shape() == q && in.decay.shape() == q && v.rank() == 4 && v[0] == q[0] && v[1] == q[1] && v[2] == q[2];
   if (in.a) fits = fits && in.b && in.a.shape() == q && in.b.shape() == q;
@@ -32,7 +33,9 @@ Tensor dplr(Tape& tape, const Dplr& in, const Tensor& given) {
   const DType type = in.v.dtype(), p = parameter_dtype(type);
   const Tensor y = tape.output(v, type, {in.q, in.k, in.v, in.a, in.b, in.decay});
   const Tensor state = given ? given : tape.zeros({s.b, s.h, s.k, s.v}, p), starts = y.needs_grad() ? tape.empty({s.b, s.h, s.chunks(), s.k, s.v}, p) : Tensor();
-  const Cost cost{.other_flops = (in.a ? 9.0 : 5.0) * static_cast<double>(s.b * s.t * s.h * s.k * s.v), .bytes = static_cast<double>((in.a ? 5 : 3) * in.q.bytes() + 2 * in.v.bytes())};
+  // Products of a row and the state, and of two rows: a·S, bᵀu, kᵀv, q·S; beside them the decay.
+  const double each = static_cast<double>(s.b * s.t * s.h * s.k * s.v);
+  const Cost cost{.matmul_flops = (in.a ? 8 : 4) * each, .other_flops = each, .bytes = static_cast<double>((in.a ? 5 : 3) * in.q.bytes() + 2 * in.v.bytes())};
   tape.count("dplr", cost);
   const auto scratch = static_cast<size_t>(kernels::dplr_scratch(type, s.k, s.v));
   if (tape.runs())
@@ -51,7 +54,7 @@ Tensor dplr(Tape& tape, const Dplr& in, const Tensor& given) {
   tape.record("dplr", [in, s, starts, dy = y.grad(), type, p, cost, scratch](Tape& t) {
     const Tensor d_out = dy->take();
     if (!d_out) return;
-    t.count("dplr", {.other_flops = 3 * cost.other_flops, .bytes = 2 * cost.bytes});
+    t.count("dplr", {.matmul_flops = 3 * cost.matmul_flops, .other_flops = 3 * cost.other_flops, .bytes = 2 * cost.bytes});
     const Tensor dq = t.empty(in.q.shape(), type), dk = t.empty(in.q.shape(), type), dv = t.empty(in.v.shape(), type), d_decay = t.empty(in.q.shape(), p);
     const Tensor da = in.a ? t.empty(in.q.shape(), type) : Tensor(), db = in.a ? t.empty(in.q.shape(), type) : Tensor();
     if (t.runs())

@@ -32,6 +32,7 @@ template <class T> kernels::ScanForward<T> forward_of(const Scan& in, const Size
 }  // namespace
 
 Tensor scan(Tape& tape, const Scan& in, const Tensor& given) {
+  const auto timing = tape.time("scan");
   const Shape &x = in.x.shape(), &rate = in.log_rate_EN.shape();
   if (x.rank() != 3 || rate.rank() != 2 || rate[0] != x[2] || in.delta.shape() != x || in.b.shape() != Shape{x[0], x[1], rate[1]} || in.c.shape() != in.b.shape() || in.skip_E.elements() != x[2])
     throw Error({.who = "scan", .what = "x " + x.text() + ", delta " + in.delta.shape().text() + ", b " + in.b.shape().text() + ", c " + in.c.shape().text() + ", log_rate " + rate.text() + " do not fit together"});
@@ -40,7 +41,9 @@ Tensor scan(Tape& tape, const Scan& in, const Tensor& given) {
   const DType type = in.x.dtype(), p = parameter_dtype(type);
   const Tensor y = tape.output(x, type, {in.x, in.delta, in.b, in.c, in.log_rate_EN, in.skip_E});
   const Tensor state = given ? given : tape.zeros({s.b, s.n, s.e}, p), starts = y.needs_grad() ? tape.empty({s.b, s.chunks(), s.n, s.e}, p) : Tensor();
-  const Cost cost{.other_flops = 16.0 * static_cast<double>(in.x.elements() * s.n), .bytes = static_cast<double>(2 * in.x.bytes() + in.delta.bytes())};
+  // Products of two rows (Δx, B) and of a row and the state (C·h); beside them decays and what makes them.
+  const double states = static_cast<double>(in.x.elements() * s.n);
+  const Cost cost{.matmul_flops = 4 * states, .other_flops = 12 * states, .bytes = static_cast<double>(2 * in.x.bytes() + in.delta.bytes())};
   tape.count("scan", cost);
   const auto scratch = static_cast<size_t>(kernels::scan_scratch(s.n));
   if (tape.runs())
@@ -60,7 +63,7 @@ Tensor scan(Tape& tape, const Scan& in, const Tensor& given) {
   tape.record("scan", [in, s, starts, dy = y.grad(), type, p, cost, scratch](Tape& t) {
     const Tensor d_out = dy->take();
     if (!d_out) return;
-    t.count("scan", {.other_flops = 3 * cost.other_flops, .bytes = 2 * cost.bytes});
+    t.count("scan", {.matmul_flops = 3 * cost.matmul_flops, .other_flops = 3 * cost.other_flops, .bytes = 2 * cost.bytes});
     const Tensor dx = t.empty(in.x.shape(), type), d_delta = t.empty(in.x.shape(), p);
     const Tensor d_rate = t.empty({s.b, s.e, s.n}, p), d_skip = t.empty({s.b, s.e}, p);
     const Tensor d_b = t.empty({s.parts(), s.b, s.t, s.n}, p), d_c = t.empty({s.parts(), s.b, s.t, s.n}, p), b_sum = t.empty(in.b.shape(), p), c_sum = t.empty(in.c.shape(), p);

@@ -55,7 +55,6 @@ CASES = {
                             rope_theta=500.0, weight_tying=False, mask_token_id=39, block_type="llama", layer_norm_type="rms", activation_type="silu", include_bias=False, include_qkv_bias=False, rope=True,
                             alibi=False, attention_layer_norm=False, eos_token_id=2, torch_dtype="float32")),
     "dream": ("Dream", dict(SHAPE, model_type="Dream", architectures=["DreamModel"], mask_token_id=39, rms_norm_eps=1e-6)),
-    "rwkv7": ("Rwkv7", dict(STATES, head_dim=4, intermediate_size=20, decay_low_rank_dim=3, a_low_rank_dim=2, v_low_rank_dim=2, gate_low_rank_dim=4, norm_eps=1e-5)),
     "t5": ("T5", TEXT),
     "t5-gated": ("T5", dict(TEXT, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "t5-untied": ("T5", dict(TEXT, feed_forward_proj="gated-silu", tie_word_embeddings=False)),
@@ -63,6 +62,10 @@ CASES = {
     "umt5": ("UMT5", dict(TEXT, num_layers=3, num_decoder_layers=2)),
     "bart": ("Bart", dict(BART, scale_embedding=True)),
     "mbart": ("MBart", dict(BART, activation_function="relu", decoder_start_token_id=3)),
+    "rnn_lm": ("RnnLm", dict(vocab_size=40, embedding_size=7, hidden_size=12, num_hidden_layers=2, cell="lstm", bias=True, bos_token_id=1, eos_token_id=2)),
+    "rnn_lm-gru": ("RnnLm", dict(vocab_size=40, hidden_size=12, num_hidden_layers=2, cell="gru", bias=True, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)),
+    "rnn_lm-rnn": ("RnnLm", dict(vocab_size=40, embedding_size=12, hidden_size=12, num_hidden_layers=2, cell="rnn", bias=False, bos_token_id=1, eos_token_id=2)),
+    "rwkv7": ("Rwkv7", dict(STATES, hidden_act="sqrelu", head_dim=4, intermediate_size=20, decay_low_rank_dim=3, a_low_rank_dim=2, v_low_rank_dim=2, gate_low_rank_dim=4, norm_eps=1e-5)),
 }
 
 

@@ -73,8 +73,45 @@ class Dream(Diffusion):
     inner, shift = "Qwen2", True
 
 
-class Rwkv7(nn.Module):
+class Plain(nn.Module):
+    """What transformers' models do beside computing."""
+
+    def save_pretrained(self, folder):
+        config = {"model_type": self.model_type, "architectures": [self.architecture], "torch_dtype": "float32", **vars(self.config)}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file({key: value.detach().contiguous() for key, value in self.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
+
+    @staticmethod
+    def _loss(logits, labels):
+        return None if labels is None else F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+
+
+class RnnLm(Plain):
+    """A stack of torch.nn's recurrent layers between embedding and head; the format is our own."""
+    model_type, architecture = "rnn_lm", "RnnForCausalLM"
+
+    def __init__(self, config):
+        super().__init__()
+        c = self.config = SimpleNamespace(**config)
+        tied = getattr(c, "tie_word_embeddings", False)
+        narrow = getattr(c, "embedding_size", c.hidden_size)
+        self.embed = nn.Embedding(c.vocab_size, narrow)
+        self.rnn = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[c.cell](narrow, c.hidden_size, c.num_hidden_layers, bias=c.bias, batch_first=True)
+        self.head = nn.Linear(c.hidden_size, c.vocab_size)
+        if tied:
+            self.head.weight = self.embed.weight
+
+    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+        logits = self.head(self.rnn(self.embed(input_ids))[0])
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
+
+    def state_dict(self):
+        return {key: value for key, value in super().state_dict().items() if key != "head.weight" or value.data_ptr() != self.embed.weight.data_ptr()}
+
+
+class Rwkv7(Plain):
     """RWKV-7 [Peng et al. 2025], with the tensor names of flash-linear-attention's folders."""
+    model_type, architecture = "rwkv7", "RWKV7ForCausalLM"
 
     def __init__(self, config):
         super().__init__()
@@ -149,10 +186,4 @@ class Rwkv7(nn.Module):
             y = y + (F.pad(y, (0, 0, 1, -1)) - y) * layer.ffn.x_k
             x = x + layer.ffn.value(F.relu(layer.ffn.key(y)).square())
         logits = self.lm_head(self.model.norm(x))
-        loss = None if labels is None else F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
-        return SimpleNamespace(logits=logits, loss=loss)
-
-    def save_pretrained(self, folder):
-        config = {"model_type": "rwkv7", "architectures": ["RWKV7ForCausalLM"], "hidden_act": "sqrelu", "torch_dtype": "float32", **vars(self.config)}
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        save_file({key: value.detach().contiguous() for key, value in self.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))

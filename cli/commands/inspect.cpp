@@ -59,7 +59,7 @@ void inspect(const Arguments& a) {
                        {"training", {{"batch_tokens", trainer.batch_tokens()}, {"length", trainer.length}, {"flops_per_token", training.cost.matmul_flops / tokens}, {"bytes_per_token", training.cost.bytes / tokens},
                                      {"ram", process + training.arena_bytes}, {"ram_tensors", training.arena_bytes}}},
                        {"serving", {{"rows", a.rows}, {"context", context}, {"prefill_flops_per_token", serving.prefill.matmul_flops}, {"prefill_bytes_per_token", serving.prefill.bytes},
-                                    {"flops_per_token", serving.decode.matmul_flops}, {"bytes_per_token", serving.decode.bytes}, {"state_bytes_per_token", serving.state_bytes_per_token},
+                                    {"flops_per_token", serving.decode.matmul_flops}, {"bytes_per_token", serving.decode.bytes}, {"state_bytes", serving.state_bytes}, {"state_bytes_per_token", serving.state_bytes_per_token},
                                     {"state_bytes_fixed", serving.state_bytes_fixed}, {"ram", to_serve}, {"ram_tensors", serving.arena_bytes}}}};
   if (a.json) {
     std::cout << result.dump() << '\n';
@@ -73,7 +73,8 @@ void inspect(const Arguments& a) {
             << fmt::format("{:19} {} ({} of tensors), and the data\n", "memory to train", bytes(process + training.arena_bytes), bytes(training.arena_bytes))
             << fmt::format("{:19} {} and {} a token of the prompt; {} and {} a new token at {}\n", "serving", flops(serving.prefill.matmul_flops), bytes(serving.prefill.bytes), flops(serving.decode.matmul_flops),
                            bytes(serving.decode.bytes), context)
-            << fmt::format("{:19} {} a token{}\n", "state", bytes(serving.state_bytes_per_token), serving.state_bytes_fixed >= 1 ? " and " + bytes(serving.state_bytes_fixed) + " at any length" : "")
+            << fmt::format("{:19} {} of a text of {} tokens: {} a token{}\n", "state", bytes(serving.state_bytes), context, bytes(serving.state_bytes_per_token),
+                           serving.state_bytes_fixed >= 1 ? " and " + bytes(serving.state_bytes_fixed) + " at any length" : "")
             << fmt::format("{:19} {} ({} of tensors) with {} of {} tokens\n", "memory to serve", bytes(to_serve), bytes(serving.arena_bytes), a.rows == 1 ? "one text" : std::to_string(a.rows) + " texts", context);
 }
 

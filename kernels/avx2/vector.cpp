@@ -4,6 +4,7 @@
 #include "kernels/simd/activation.inl"
 #include "kernels/simd/adamw.inl"
 #include "kernels/simd/attention.inl"
+#include "kernels/simd/cell.inl"
 #include "kernels/simd/conv.inl"
 #include "kernels/simd/cross_entropy.inl"
 #include "kernels/simd/dplr.inl"

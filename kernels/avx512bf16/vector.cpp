@@ -5,6 +5,7 @@
 #include "kernels/simd/adamw.inl"
 #include "kernels/simd/attention.inl"
 #include "kernels/simd/attention_rows.inl"
+#include "kernels/simd/cell.inl"
 #include "kernels/simd/conv.inl"
 #include "kernels/simd/cross_entropy.inl"
 #include "kernels/simd/dplr.inl"

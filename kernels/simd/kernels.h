@@ -4,6 +4,7 @@
 #include "kernels/activation.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
+#include "kernels/cell.h"
 #include "kernels/conv.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dplr.h"
@@ -47,6 +48,8 @@ namespace gamut::kernels {
   template <class T> void scan_backward(const ScanBackward<T>&);                            \
   template <class T> void dplr_forward(const DplrForward<T>&);                              \
   template <class T> void dplr_backward(const DplrBackward<T>&);                            \
+  template <class T> void cell_forward(const CellForward<T>&);                              \
+  template <class T> void cell_backward(const CellBackward<T>&);                            \
   }
 GAMUT_DECLARE_VECTOR_KERNELS(portable)
 GAMUT_DECLARE_VECTOR_KERNELS(avx2)

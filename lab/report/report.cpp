@@ -124,8 +124,10 @@ std::string lay_out(Page& page) {
 const std::vector<Section>& default_sections() {
   static const std::vector<Section> kSections{{"verdict", false, draw_verdict},
                                               {"held-equal", false, draw_held_equal},
+                                              {"standings", false, draw_standings},
                                               {"prices", false, draw_prices},
                                               {"speed-up", true, draw_speed_up},
+                                              {"plots", false, draw_plots},
                                               {"loads", true, draw_loads},
                                               {"specialisation", false, draw_specialisation},
                                               {"controls", false, draw_controls},

@@ -29,7 +29,7 @@
 //                         bpb: {all: [], <domain>: []},            costs ascending; one entry an evaluation
 //                         final: {all: x, <domain>: x}}]}]         bpb after cooling down; default: the last entries of bpb
 //             role: "baseline" | "treatment" | "control" | "total" (dense of equal total size). The first baseline and the
-//             first treatment are compared; the others start hidden in the charts, "total" excepted. slot 0…6 chooses hue,
+//             first treatment are compared; controls start hidden in the charts. slot 0…6 chooses hue,
 //             dash and marker (default: position). All points of a curve must belong to one phase of the learning-rate
 //             schedule: a constant-rate trunk, or the ends of cooled-down branches.
 //   failed    [{arm, seed, reason: Text}]     failed or diverged seeds
@@ -50,6 +50,10 @@
 //                                             curves, of `final`; ratio: of |log|
 //     Ratio = {estimate, low, high, resolved, n}; low and high are null for one seed
 //
+//   standings   [{arm, bpb, difference: Ratio, state_bytes}]      of more than two arms: final bpb, arm − baseline; the baseline
+//                                             has no difference. With standings the verdict is about all arms
+//   plots       [{id, title: Text, caption: Text, x: {name: Text, scale: "log" | "linear", low, high}, y: {the same},
+//                 series: [{arm, x: [], y: []}]}]                 low and high, when given, are the axis's range
 //   held_equal  [{what: Text, value: Text, mismatch: bool}]       a mismatch is shown in amber
 //   loads       [{arm, layer, steps: [], share: [[per expert] per step]}]      share of assignments, sums to 1
 //   specialisation  [{arm, layer, domains: [ids], share: [[per expert] per domain],

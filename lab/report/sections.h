@@ -28,8 +28,10 @@ const std::vector<Section>& default_sections();
 
 std::string draw_verdict(Page& page);
 std::string draw_held_equal(Page& page);
+std::string draw_standings(Page& page);
 std::string draw_prices(Page& page);
 std::string draw_speed_up(Page& page);
+std::string draw_plots(Page& page);
 std::string draw_loads(Page& page);
 std::string draw_specialisation(Page& page);
 std::string draw_controls(Page& page);

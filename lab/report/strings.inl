@@ -101,6 +101,17 @@ GAMUT_SAY(column_ratio, "ratio", "比值")
 GAMUT_SAY(speed_up_words, "Cost of {0} over cost of {1} at equal loss, from {2} down to {3} bits per byte.", "相同损失下 {0} 与{1}的代价之比，从 {2} 降到 {3} 比特/字节。")
 GAMUT_SAY(speed_up_words_axis, "In {0}: {1} at first, {2} at the end.", "{0}：起初 {1}，最后 {2}。")
 
+// More than two arms, and charts of a study's own.
+GAMUT_SAY(standings_title, "All arms at the same compute", "相同计算量下的所有模型")
+GAMUT_SAY(standings_caption, "After cooling down, on the whole validation text. Differences from the baseline are paired by seed, verdicts corrected for their number (Holm); the strip is the noise floor.", "退火之后，在全部验证文本上。与基线之差按种子配对，结论按比较个数校正（Holm）；灰条为噪声下限。")
+GAMUT_SAY(standings_difference, "against the baseline", "与基线相比")
+GAMUT_SAY(standings_baseline, "baseline", "基线")
+GAMUT_SAY(standings_state, "state of a text", "一段文本的状态")
+GAMUT_SAY(plot_words_arm, "{0}: {1} at {2}, {3} at {4}.", "{0}：{2} 处为 {1}，{4} 处为 {3}。")
+GAMUT_SAY(verdict_lowest, "At equal compute {0} ends lowest, at {1} bits per byte", "计算量相同时 {0} 最低，为 {1} 比特/字节")
+GAMUT_SAY(verdict_lowest_against, ", {0} below {1}", "，低 {0}（相对于{1}）")
+GAMUT_SAY(verdict_lowest_unresolved, ", a difference that is not resolved", "，此差异尚无定论")
+
 // Routing.
 GAMUT_SAY(loads_title, "Where the tokens went", "token 去了哪里")
 GAMUT_SAY(loads_caption, "The busiest expert took {0} at first and {1} at the end; balanced would be {2}. ", "最忙的专家起初承担 {0}，最后 {1}；均衡时为 {2}。")

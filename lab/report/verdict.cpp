@@ -135,6 +135,28 @@ std::vector<Phrase> closed_up(std::vector<Phrase> phrases) {
   return phrases;
 }
 
+// Of more than two arms: which ends lowest, and whether that is known.
+void say_standings(Sentence& sentence, const Json& study, const Json& standings) {
+  const Json* best = nullptr;
+  const Json* baseline = nullptr;
+  for (const Json& row : standings) {
+    if (!best || row.at("bpb") < best->at("bpb")) best = &row;
+    if (!row.contains("difference")) baseline = &row;
+  }
+  const auto name = [&](const Json& row) {
+    const Json* arm = arm_with_id(study, row.at("arm"));
+    return std::pair{arm ? short_name(*arm) : Text(row.at("arm").get<std::string>()), arm ? slot_of(study, *arm) : 0};
+  };
+  const auto [who, slot] = name(*best);
+  sentence.pattern(Say::verdict_lowest, {{{who, Phrase::arm, slot}}, {{fixed(*number(*best, "bpb"), 3), Phrase::number, slot}}});
+  if (best != baseline && baseline && number(member(*best, "difference"), "estimate")) {
+    const Json& difference = best->at("difference");
+    sentence.pattern(Say::verdict_lowest_against, {gap_phrases(difference, slot), {{name(*baseline).first}}});
+    if (member(difference, "resolved") != true) sentence.say(say(Say::verdict_lowest_unresolved), Phrase::unresolved);
+  }
+  sentence.say(say(Say::verdict_stop));
+}
+
 }  // namespace
 
 std::vector<Phrase> verdict_phrases(const Json& study) {
@@ -146,6 +168,11 @@ std::vector<Phrase> verdict_phrases(const Json& study) {
     return closed_up(std::move(sentence.phrases));
   }
   const Names names{short_name(*treatment), short_name(*baseline), slot_of(study, *treatment)};
+  if (const Json& standings = member(study, "standings"); !standings.empty()) {
+    say_standings(sentence, study, standings);
+    say_warnings(sentence, study, names);
+    return closed_up(std::move(sentence.phrases));
+  }
   const std::vector<Phrase> who = {{names.treatment, Phrase::arm, names.slot}};
   const Json& comparison = member(study, "comparison");
   const Json& gap = member(comparison, "gap");

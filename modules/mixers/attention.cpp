@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "modules/state.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
 #include "ops/map.h"
@@ -35,6 +36,21 @@ class KeyValueState : public MixerState {
     return true;
   }
 
+  std::vector<std::byte> to_bytes() const override {
+    StateWriter out(seen);
+    for (const Tensor* t : {&keys, &values})
+      for (int64_t b = 0; b < t->shape()[0]; ++b) out.put(row(*t, b, 0), static_cast<size_t>(seen) * row_bytes(*t));
+    return out.take();
+  }
+  void from_bytes(Tape& tape, std::span<const std::byte> bytes) override {
+    StateReader in(bytes, 0, 2 * static_cast<size_t>(keys.shape()[0]) * row_bytes(keys));
+    seen = 0;  // nothing to keep
+    if (shared || in.length() > keys.shape()[1]) grow(tape, std::max(keys.shape()[1], in.length()));
+    seen = in.length();
+    for (const Tensor* t : {&keys, &values})
+      for (int64_t b = 0; b < t->shape()[0]; ++b) in.take(row(*t, b, 0), static_cast<size_t>(seen) * row_bytes(*t));
+  }
+
   void append(Tape& tape, const Tensor& k, const Tensor& v) {
     const int64_t batch = keys.shape()[0], capacity = keys.shape()[1], added = k.shape()[1];
     if (shared || seen + added > capacity) grow(tape, std::max(capacity, seen + added > capacity ? std::max(2 * capacity, seen + added) : capacity));
@@ -51,10 +67,10 @@ class KeyValueState : public MixerState {
   mutable bool shared = false;  // a snapshot shares the tensors: copy before the next write
 
  private:
+  static size_t row_bytes(const Tensor& t) { return static_cast<size_t>(t.shape()[2] * t.shape()[3]) * size_of(t.dtype()); }
+  static std::byte* row(const Tensor& t, int64_t b, int64_t position) { return t.raw() + static_cast<size_t>(b * t.shape()[1] + position) * row_bytes(t); }
   static void copy_rows(const Tensor& from, int64_t b, int64_t from_row, const Tensor& to, int64_t to_row, int64_t rows) {
-    const size_t row = static_cast<size_t>(from.shape()[2] * from.shape()[3]) * size_of(from.dtype());
-    std::memcpy(to.raw() + static_cast<size_t>(b * to.shape()[1] + to_row) * row, from.raw() + static_cast<size_t>(b * from.shape()[1] + from_row) * row,
-                static_cast<size_t>(rows) * row);
+    std::memcpy(row(to, b, to_row), row(from, b, from_row), static_cast<size_t>(rows) * row_bytes(from));
   }
   void grow(Tape& tape, int64_t capacity) {
     for (Tensor* t : {&keys, &values}) {

@@ -1,8 +1,10 @@
 // Attention of a decoder over what the encoder made of the source: queries from x, keys and values from Pass::encoded_BSD.
 // [Vaswani et al. 2017]
 #include <cmath>
+#include <cstring>
 
 #include "modules/mixers/mixers.h"
+#include "modules/state.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
 
@@ -12,6 +14,7 @@ namespace {
 // Keys and values of the source, made at the first call and never changed.
 class SourceState : public MixerState {
  public:
+  SourceState(int64_t batch, int64_t heads, int64_t dim, DType dtype) : batch_(batch), heads_(heads), dim_(dim), dtype_(dtype) {}
   std::unique_ptr<MixerState> clone() const override { return std::make_unique<SourceState>(*this); }
   size_t bytes() const override { return keys ? keys.bytes() + values.bytes() : 0; }
   int64_t length() const override { return seen; }
@@ -19,14 +22,42 @@ class SourceState : public MixerState {
     seen = std::min(seen, length);
     return true;
   }
+  std::vector<std::byte> to_bytes() const override {
+    StateWriter out(seen);
+    const int64_t source = keys ? keys.shape()[1] : 0;
+    out.put(&source, sizeof source);
+    if (keys)
+      for (const Tensor* t : {&keys, &values}) out.put(t->raw(), t->bytes());
+    return out.take();
+  }
+  void from_bytes(Tape& tape, std::span<const std::byte> bytes) override {
+    int64_t source = 0;
+    if (bytes.size() >= 2 * sizeof source) std::memcpy(&source, bytes.data() + sizeof source, sizeof source);
+    const size_t position = static_cast<size_t>(batch_ * heads_ * dim_) * size_of(dtype_);
+    if (source < 0 || static_cast<size_t>(source) > bytes.size()) source = 0;  // which does not fit
+    StateReader in(bytes, sizeof source + 2 * position * static_cast<size_t>(source), 0);
+    int64_t again;
+    in.take(&again, sizeof again);
+    seen = in.length();
+    keys = values = Tensor();
+    if (source == 0) return;
+    for (Tensor* t : {&keys, &values}) {
+      *t = tape.empty({batch_, source, heads_, dim_}, dtype_);
+      in.take(t->raw(), t->bytes());
+    }
+  }
 
-  Tensor keys, values;  // [B, S, G, K]
+  Tensor keys, values;  // [B, S, G, K]; null before the first call
   int64_t seen = 0;
+
+ private:
+  int64_t batch_, heads_, dim_;
+  DType dtype_;
 };
 
 class CrossAttention : public SequenceMixer {
  public:
-  CrossAttention(const BuildContext& ctx, Config& cfg) {
+  CrossAttention(const BuildContext& ctx, Config& cfg) : dtype_(dtype_named(ctx.spec.dtype)) {
     const int64_t d = ctx.spec.width;
     heads_ = cfg.take_in<int64_t>("heads", 4, 1, 65536);
     kv_heads_ = cfg.take_in<int64_t>("kv_heads", heads_, 1, 65536);
@@ -52,6 +83,7 @@ class CrossAttention : public SequenceMixer {
     auto* state = static_cast<SourceState*>(pass.state);
     Tensor keys = state ? state->keys : Tensor(), values = state ? state->values : Tensor();
     if (!keys) {
+      if (!pass.encoded_BSD) throw Error({.who = "cross_attention", .what = "there is no encoded source to look at", .hint = "it is the `cross` of a decoder's layers"});
       const Shape shape{b, pass.encoded_BSD->shape()[1], kv_heads_, head_dim_};
       const std::vector<Tensor> made = ops::linear(tape, *pass.encoded_BSD, key_value_);
       keys = made[0].reshape(shape);
@@ -66,9 +98,10 @@ class CrossAttention : public SequenceMixer {
     return ops::linear(tape, ops::attention(tape, q, keys, values, pass.source_visibility, {.scale = scale_}), output_);
   }
 
-  std::unique_ptr<MixerState> start(Tape&, int64_t, int64_t) const override { return std::make_unique<SourceState>(); }
+  std::unique_ptr<MixerState> start(Tape&, int64_t batch, int64_t) const override { return std::make_unique<SourceState>(batch, kv_heads_, head_dim_, dtype_); }
 
  private:
+  DType dtype_;
   int64_t heads_, kv_heads_, head_dim_;
   double scale_;
   ops::LinearWeight query_, output_;

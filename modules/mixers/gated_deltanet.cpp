@@ -77,7 +77,7 @@ class GatedDeltaNet : public SequenceMixer {
 
 GatedDeltaNetOptions GatedDeltaNetOptions::take(Config& cfg, const ModelSpec& spec) {
   GatedDeltaNetOptions o{};
-  o.key_heads = cfg.take_in<int64_t>("key_heads", 2, 1, 65536);
+  o.key_heads = cfg.take_in<int64_t>("key_heads", std::max<int64_t>(2, spec.width / 128), 1, 65536);
   o.value_heads = cfg.take_in<int64_t>("value_heads", o.key_heads, 1, 65536);
   if (o.value_heads % o.key_heads != 0) cfg.reject("value_heads", "must be a multiple of key_heads (" + std::to_string(o.key_heads) + "), not " + std::to_string(o.value_heads));
   o.key_dim = cfg.take_in<int64_t>("key_dim", std::max<int64_t>(1, spec.width / o.key_heads), 1, 65536);

@@ -1,6 +1,7 @@
 // Sequence mixers: how positions exchange information. Each has its file beside this one, and its row in registry.cpp.
 #pragma once
 
+#include "kernels/cell.h"
 #include "modules/module.h"
 
 namespace gamut {
@@ -37,5 +38,13 @@ struct Rwkv7Options {
   static Rwkv7Options take(Config& cfg, const ModelSpec& spec);
 };
 std::unique_ptr<SequenceMixer> build_rwkv7(const BuildContext& ctx, Config& options);
+
+struct RnnOptions {
+  kernels::Cell cell;
+  int64_t hidden;
+  bool bias, output;  // biases of x and of h; a map from h to the model's width
+  static RnnOptions take(Config& cfg, const ModelSpec& spec, kernels::Cell cell);
+};
+std::unique_ptr<SequenceMixer> build_rnn(const BuildContext& ctx, Config& options, kernels::Cell cell);
 
 }  // namespace gamut

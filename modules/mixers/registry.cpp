@@ -4,8 +4,8 @@
 
 namespace gamut {
 
-const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
-  static const std::vector<Registered<SequenceMixer>> rows{
+std::vector<Registered<SequenceMixer>>& sequence_mixers() {
+  static std::vector<Registered<SequenceMixer>> rows{
       {"attention",
        "Softmax attention over the visible positions: softmax(q·kᵀ/√K)·v, heads in parallel. kv_heads = heads is multi-head "
        "attention, 1 is multi-query, anything between grouped-query. Options: heads, kv_heads, head_dim, rope, rope_theta, rotary (dimensions "
@@ -14,28 +14,44 @@ const std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "alibi (exponent of the slopes of a bias −slope·distance, usually 8; 0: none), softcap (c·tanh(score/c); 0: none), sinks (a learnt score per head that takes part of the softmax), "
        "relative_bias = {buckets, max_distance} (a learnt bias by distance) or {shared = true} (that of the last layer that has one). "
        "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
-       build_attention},
+       build_attention,
+       {R"({"heads": 4, "kv_heads": 2, "qk_norm": "head", "rotary": 4, "gate": true})", R"({"heads": 2, "head_dim": 12, "window": 9, "bias": true, "qk_norm": "all", "rope_interleaved": true})",
+        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}},
       {"cross_attention",
        "Attention of a decoder over the encoded source: softmax(q·kᵀ·scale)·v with q from x, k and v from the encoder's last layer; all of the source is visible. Options: heads, kv_heads, "
        "head_dim, scale (1/√K), bias. [Vaswani et al. 2017]",
-       build_cross_attention},
+       build_cross_attention,
+       {R"({"heads": 4, "kv_heads": 2, "bias": true})"}, true},
       {"gated_deltanet",
        "A state S per head that decays and is corrected towards what it should hold: S ← e^g·S, S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v after a short causal "
        "convolution, q and k of length 1, and o normalised and gated. Constant memory. Options: key_heads, value_heads, key_dim, value_dim, conv, norm_eps. "
        "[Yang et al., Gated Delta Networks, 2024]",
-       build_gated_deltanet},
+       build_gated_deltanet,
+       {R"({"key_heads": 2, "value_heads": 4, "key_dim": 12, "value_dim": 9, "conv": 3})"}},
       {"mamba",
        "A selective state space: h ← e^(ΔA)·h + Δ·B·x, y = C·h + D·x for `state` numbers per channel, with Δ, B and C computed from x after a short causal convolution; gated by SiLU(z). Constant "
        "memory. Options: inner, state, rank (of Δ), conv, conv_bias, bias, norms (of Δ, B, C: none, plain, gain), norm_eps. [Gu & Dao, Mamba, 2023]",
-       build_mamba},
+       build_mamba,
+       {R"({"state": 5, "rank": 3, "norms": "gain"})", R"({"inner": 40, "state": 4, "conv": 2, "bias": true, "conv_bias": false, "norms": "plain"})"}},
       {"mamba2",
        "A selective state space with one decay per head: h ← e^(ΔA)·h + Δ·Bᵀx, y = C·h + D·x, with x, B, C after a short causal convolution and Δ = softplus(dt + bias); gated by SiLU(z) and "
        "normalised in groups. Constant memory. Options: heads, head_dim, groups, state, conv, conv_bias, bias, norm, norm_groups, norm_eps, step_min, step_max. [Dao & Gu, Transformers are SSMs, 2024]",
-       build_mamba2},
+       build_mamba2,
+       {R"({"heads": 4, "head_dim": 6, "groups": 2, "state": 9})", R"({"heads": 3, "head_dim": 16, "state": 16, "norm": false, "bias": true, "conv_bias": false})"}},
       {"rwkv7",
        "A state S per head that decays per channel and replaces what it held under the current key: S ← diag(w)·S + (κ̂∘a)ᵀ(−κ̂·S) + k̃ᵀv, o = r·S, with inputs mixed with those of the position before. Later "
        "layers mix in the first layer's values. Constant memory. Options: head_dim, decay_rank, rate_rank, residual_rank, gate_rank, norm_eps, key_eps (in the length of κ̂), first_layer. [Peng et al., RWKV-7, 2025]",
-       build_rwkv7},
+       build_rwkv7,
+       {R"({"head_dim": 8})"}},
+      {"lstm",
+       "Long short-term memory: c ← σ(f)·c + σ(i)·tanh(g), h = σ(o)·tanh(c), gates from W x + U h. Constant memory, one token after another. Options: hidden, bias, output (a map from h to the width). "
+       "[Hochreiter & Schmidhuber 1997]",
+       [](const BuildContext& ctx, Config& o) { return build_rnn(ctx, o, kernels::Cell::lstm); }, {R"({"hidden": 21})"}},
+      {"gru",
+       "Gated recurrent unit: n = tanh(W x + σ(r)·U h), h ← (1 − σ(z))·n + σ(z)·h. Constant memory, one token after another. Options: hidden, bias, output (a map from h to the width). [Cho et al. 2014]",
+       [](const BuildContext& ctx, Config& o) { return build_rnn(ctx, o, kernels::Cell::gru); }, {R"({"hidden": 21})"}},
+      {"rnn", "A plain recurrent network: h ← tanh(W x + U h). Constant memory, one token after another. Options: hidden, bias, output (a map from h to the width). [Elman 1990]",
+       [](const BuildContext& ctx, Config& o) { return build_rnn(ctx, o, kernels::Cell::tanh); }, {R"({"output": false, "bias": false})"}},
       {"none", "No sequence mixer: the layer is its channel mixer alone.", [](const BuildContext&, Config&) { return std::unique_ptr<SequenceMixer>(); }},
   };
   return rows;

@@ -5,6 +5,7 @@
 #include "ops/linear_attention.h"
 #include "ops/map.h"
 #include "ops/norm.h"
+#include "ops/rnn.h"
 #include "ops/scan.h"
 
 namespace gamut::ops::cases {
@@ -87,6 +88,13 @@ Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int
           }};
 }
 
+Case rnn_case(std::string name, kernels::Cell cell, int64_t b, int64_t t, int64_t h, bool bias) {
+  const int64_t wide = kernels::gates_of(cell) * h;
+  return {.name = "rnn/" + name,
+          .inputs = {activation("input", {b, t, wide}), {"w", Kind::parameter, {wide, h}, 0, 1 / std::sqrt(static_cast<double>(h))}, vector("bias", wide, 0)},
+          .apply = [=](Tape& tape, Inputs in) { return std::vector{rnn(tape, {cell, in[0], {in[1], bias ? in[2] : Tensor()}})}; }};
+}
+
 }  // namespace
 
 void recurrent(Size size, Add add) {
@@ -94,6 +102,7 @@ void recurrent(Size size, Add add) {
     add(conv_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 4, true, true));
     add(scan_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 16));
     add(linear_attention_case("lab", {Lab::batch, Lab::length, Lab::heads, Lab::heads, Lab::head_dim, 2 * Lab::head_dim, true, true, false, true}));
+    add(rnn_case("lab", kernels::Cell::lstm, Lab::batch, Lab::length, Lab::d, true));
     return;
   }
   if (size != Size::small) return;
@@ -126,6 +135,12 @@ void recurrent(Size size, Add add) {
   add(dplr_case("wide", 1, 20, 1, 19, 37, true));
   add({.name = "bonus/heads", .inputs = {activation("x", {2, 3, 2, 5}), activation("q", {2, 3, 2, 4}), activation("k", {2, 3, 2, 4}), activation("v", {2, 3, 2, 5}), {"u", Kind::parameter, {2, 4}}},
        .apply = [](Tape& tape, Inputs in) { return std::vector{add_bonus(tape, in[0], in[1], in[2], in[3], in[4])}; }});
+
+  for (const auto& [name, cell] : {std::pair("tanh", kernels::Cell::tanh), std::pair("gru", kernels::Cell::gru), std::pair("lstm", kernels::Cell::lstm)}) {
+    add(rnn_case(std::string(name) + "_one", cell, 1, 1, 1, true));
+    add(rnn_case(name, cell, 2, 9, 5, false));
+    add(rnn_case(std::string(name) + "_rows", cell, 19, 3, 37, true));
+  }
 
   add(linear_attention_case("two", {1, 2, 1, 1, 3, 1}));
   add(linear_attention_case("plain", {2, 7, 2, 2, 5, 3, false, false}));

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 
 #include "base/json.h"
 #include "bench/measure.h"
+#include "modules/registry.h"
 #include "temp_folder.h"
 
 namespace gamut {
@@ -41,6 +43,21 @@ TEST(Bench, AStepsOperationsAddUpToIt) {
   const double step = result.at("step_seconds").at("median");
   EXPECT_NEAR(sum, step, 1e-9 + 1e-6 * step);
   for (const char* name : {"linear", "attention", "ffn", "head", "norm", "optimizer", "clip"}) EXPECT_TRUE(result.at("ops").contains(name)) << name;
+}
+
+TEST(Bench, EveryMixerIsMeasuredAtEveryLength) {
+  testing::internal::CaptureStdout();
+  ASSERT_EQ(bench_command({"mixers", "width=32", "lengths=[8,40]", "tokens=40", "rounds=1"}, true), 0);
+  const Json result = Json::parse(testing::internal::GetCapturedStdout());
+  std::map<std::string, int> seen;
+  for (const Json& row : result.at("lengths")) {
+    EXPECT_GT(row.at("cpu_seconds_per_token").at("median").get<double>(), 0);
+    ++seen[row.at("mixer").get<std::string>()];
+  }
+  for (const auto& row : sequence_mixers())
+    EXPECT_EQ(seen[row.kind], row.kind == "none" ? 0 : 2) << row.kind;
+  EXPECT_ERROR(bench_command({"mixers", "mixers=[\"mambo\"]"}, true), "did you mean 'mamba'");
+  EXPECT_ERROR(bench_command({"mixers", "lengths=[0]"}, true), "lengths");
 }
 
 }  // namespace

@@ -7,7 +7,9 @@
 #include "checkpoints/elements.h"
 #include "generation/decoder.h"
 #include "generation/score.h"
+#include "modules/registry.h"
 #include "temp_folder.h"
+#include "tiny_models.h"
 
 namespace gamut {
 namespace {
@@ -158,6 +160,28 @@ INSTANTIATE_TEST_SUITE_P(All, FamilyFixture, testing::ValuesIn(fixtures()), [](c
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });
+
+TEST(Families, EverySequenceMixerIsSavedAndLoadedBitForBit) {
+  ThreadPool pool(2);
+  for (const auto& row : sequence_mixers())
+    for (const std::string& sample : row.samples) {
+      ModelSpec spec = tiny_spec({{"width", 32}, {"dtype", "f32"}});
+      const Json options = Json::parse(sample);
+      for (size_t i = 0; i < spec.layers.size(); ++i) spec.layers[i].mixer = {row.kind, options.is_array() ? options.at(i) : options};
+      TinyModel tiny(spec, pool);
+      const TempFolder out;
+      save_model(tiny.model, nullptr, out / "model");
+      LoadedModel again = load_model(out / "model", tiny.device);
+      const auto logits = [&](Model& model) {
+        Tape tape(tiny.device, Tape::Mode::inference);
+        Pass pass{.tape = tape, .ids_BT = id_tensor(tape, random_ids(2 * 9, spec.vocab), 2, 9, spec.vocab), .visibility = {.sight = {.causal = true}}};
+        const Tensor source = tape.zeros({2, 5, spec.width}, DType::f32);
+        pass.encoded_BSD = &source;
+        return elements(model.logits(pass, model.hidden(pass)));
+      };
+      EXPECT_EQ(logits(again.model), logits(tiny.model)) << row.kind << " " << sample;
+    }
+}
 
 TEST(Families, EachHasAFixture) {
   std::set<std::string> with;

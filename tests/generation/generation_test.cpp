@@ -85,6 +85,11 @@ TEST(Plan, FlopsAndStateAreCounted) {
   const ServingPlan plan = plan_serving(spec, 3, 40, pool);
   EXPECT_EQ(plan.state_bytes_per_token, 2 * 2 * 4 * 4.0);
   EXPECT_EQ(plan.state_bytes_fixed, 0);
+  EXPECT_EQ(plan.state_bytes, 40 * plan.state_bytes_per_token);
+  const ServingPlan recurrent = plan_serving(tiny_spec({{"dtype", "f32"}, {"mixer", {{"kind", "lstm"}, {"heads", nullptr}, {"kv_heads", nullptr}}}}), 3, 40, pool);
+  EXPECT_EQ(recurrent.state_bytes_per_token, 0);
+  EXPECT_EQ(recurrent.state_bytes, 2 * 2 * 8 * 4);  // layers × (h, c)
+  EXPECT_EQ(recurrent.state_bytes, recurrent.state_bytes_fixed);
   const double matrices = 2 * (8 * 8 + 8 * 4 + 8 * 4 + 8 * 8 + 3 * 8 * 12) + 13 * 8;
   EXPECT_EQ(plan.active_parameters, matrices + 5 * 8);
   // Attention: 2·H·K·keys for the scores and the same for the mix, in each layer.

@@ -456,5 +456,24 @@ TEST(Report, WritesSamples) {
   write_report(out / "big.html", big_study());
 }
 
+// A study of more than two arms: standings, its own charts, and a verdict about all of them.
+TEST(Report, StandingsAndPlotsAreDrawn) {
+  Json study = sample_study();
+  const std::string a = study["arms"][0]["id"], b = study["arms"][1]["id"];
+  study["standings"] = {{{"arm", a}, {"bpb", 1.5}, {"state_bytes", 4096}},
+                        {{"arm", b}, {"bpb", 1.42}, {"difference", {{"estimate", -0.08}, {"low", -0.1}, {"high", -0.06}, {"resolved", true}, {"n", 3}}}, {"state_bytes", 1024}}};
+  study["plots"] = {{{"id", "recall"}, {"title", "Recall <test>"}, {"x", {{"name", "bytes"}, {"scale", "log"}}}, {"y", {{"name", "right"}, {"low", 0}, {"high", 100}}},
+                     {"series", {{{"arm", a}, {"x", {1000, 4000}}, {"y", {50, 98.5}}}, {{"arm", b}, {"x", {500, nullptr}}, {"y", {20, 30}}}, {{"arm", "unknown"}, {"x", {1}}, {"y", {1}}}}}},
+                    {{"id", "other"}, {"title", "Other"}, {"x", {{"name", "n"}}}, {"y", {{"name", "ms"}, {"scale", "log"}}}, {"series", Json::array()}}};
+  const std::string page = render_report(study);
+  EXPECT_EQ(xml_fault(page), "");
+  for (const char* part : {"class=\"standings\"", "id=\"plot-recall\"", "id=\"plot-other\"", "Recall &lt;test&gt;", "98.5"}) EXPECT_NE(page.find(part), std::string::npos) << part;
+  const std::string verdict = verdict_sentence(study), chinese = verdict_sentence(study, Language::chinese);
+  EXPECT_NE(verdict.find("ends lowest, at 1.420 bits per byte, 0.080 [0.060, 0.100] below"), std::string::npos) << verdict;
+  EXPECT_NE(chinese.find("1.420"), std::string::npos) << chinese;
+  study["standings"][1]["difference"]["resolved"] = false;
+  EXPECT_NE(verdict_sentence(study).find("not resolved"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace gamut

@@ -9,6 +9,7 @@
 
 #include "checkpoints/checkpoint_store.h"
 #include "kernels/cpu.h"
+#include "modules/registry.h"
 #include "tiny_models.h"
 #include "token_data.h"
 
@@ -54,6 +55,20 @@ ModelSpec small_hybrid(const std::string& dtype) {
   ModelSpec spec = small_moe(dtype);
   spec.layers[0] = {{"mamba", {{"state", 4}}}, {"ffn", {{"hidden", 80}}}};
   return small_spans(spec);
+}
+
+// Every sample of every registered sequence mixer that a text alone can train.
+std::vector<ModelSpec> small_mixers(const std::string& dtype) {
+  std::vector<ModelSpec> specs;
+  for (const auto& row : sequence_mixers())
+    for (const std::string& sample : row.samples) {
+      if (row.needs_source) continue;
+      ModelSpec spec = small_dense(dtype);
+      const Json options = Json::parse(sample);
+      for (size_t i = 0; i < spec.layers.size(); ++i) spec.layers[i].mixer = {row.kind, options.is_array() ? options.at(i) : options};
+      specs.push_back(spec);
+    }
+  return specs;
 }
 
 const Json kSigmoidBias = {{"shared_hidden", 24}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}, {"scale", 2.0}}}};
@@ -156,8 +171,10 @@ TEST_F(TrainerTest, NullTwinEqualsDenseBitForBit) {
 }
 
 TEST_F(TrainerTest, ThreadsDoNotChangeBits) {
-  for (const std::string dtype : {"f32", "bf16"})
-    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype), small_moe(dtype, kSigmoidBias), small_moe(dtype, kSwitch)}) {
+  for (const std::string dtype : {"f32", "bf16"}) {
+    std::vector<ModelSpec> specs = small_mixers(dtype);
+    specs.insert(specs.end(), {small_moe(dtype), small_moe(dtype, kSigmoidBias), small_moe(dtype, kSwitch)});
+    for (const ModelSpec& spec : specs) {
       TrainerOptions o = small_options(9);
       o.micro_rows = 6;  // 6 rows, then 3
       std::vector<std::vector<std::byte>> alone;
@@ -166,9 +183,10 @@ TEST_F(TrainerTest, ThreadsDoNotChangeBits) {
         Trainer trainer(spec, o, data, some);
         for (int step = 0; step < 6; ++step) trainer.step();
         if (threads == 1) alone = bits_of(trainer);
-        else EXPECT_EQ(bits_of(trainer), alone) << dtype << " " << spec.layers[0].channel.options.dump() << " on " << threads << " threads";
+        else EXPECT_EQ(bits_of(trainer), alone) << dtype << " " << spec.layers[0].mixer.kind << " " << spec.layers[0].channel.options.dump() << " on " << threads << " threads";
       }
     }
+  }
 }
 
 // k micro-batches are one large batch: losses and gradients are sums over tokens. (A balancing loss is not: it is measured per pass.)
@@ -215,8 +233,10 @@ TEST_F(TrainerTest, AuxiliaryLossesAreWeightedByShare) {
 }
 
 TEST_F(TrainerTest, GoesOnFromACheckpointWithTheSameBits) {
-  for (const std::string dtype : {"f32", "bf16"})
-    for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype), small_encoder_decoder(dtype), small_hybrid(dtype)}) {
+  for (const std::string dtype : {"f32", "bf16"}) {
+    std::vector<ModelSpec> specs = small_mixers(dtype);
+    specs.insert(specs.end(), {small_moe(dtype, kSigmoidBias), small_diffusion(dtype), small_encoder_decoder(dtype), small_hybrid(dtype)});
+    for (const ModelSpec& spec : specs) {
       const TrainerOptions o = small_options();
       Trainer undisturbed(spec, o, data, pool);
       TempFolder run;
@@ -232,8 +252,9 @@ TEST_F(TrainerTest, GoesOnFromACheckpointWithTheSameBits) {
       resumed.restore(checkpoint->tensors.tensors(), checkpoint->state.at("trainer"));
       EXPECT_EQ(resumed.steps_done(), 7);
       for (const double loss : expected) EXPECT_EQ(resumed.step().loss, loss);
-      EXPECT_EQ(bits_of(resumed), bits_of(undisturbed)) << dtype << " " << spec.layers[0].channel.kind;
+      EXPECT_EQ(bits_of(resumed), bits_of(undisturbed)) << dtype << " " << spec.layers[0].mixer.kind << " " << spec.layers[0].channel.kind;
     }
+  }
 }
 
 TEST_F(TrainerTest, RefusesAnotherModelsCheckpointNamingEveryTensor) {
