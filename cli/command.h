@@ -37,6 +37,7 @@ void build_completion(CLI::App& command, int& code);
 void build_data(CLI::App& command, int& code);
 void build_diff(CLI::App& command, int& code);
 void build_doctor(CLI::App& command, int& code);
+void build_embed(CLI::App& command, int& code);
 void build_explain(CLI::App& command, int& code);
 void build_generate(CLI::App& command, int& code);
 void build_inspect(CLI::App& command, int& code);

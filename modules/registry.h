@@ -12,6 +12,9 @@
 
 namespace gamut {
 
+// What a sequence mixer's positions can see besides themselves: what came before, also what follows where the objective lets them, or an encoded source.
+enum class Looks : uint8_t { back, both_ways, at_source };
+
 template <class Interface> struct Registered {
   std::string kind;
   std::string meaning;  // one paragraph: what it computes, equation, source; shown by `gamut explain`
@@ -19,7 +22,7 @@ template <class Interface> struct Registered {
   // Options, as JSON, of layers of width 32 that together show all it can do: the laws that every component keeps are tested on them. A list
   // holds the options of the first layer and of the second.
   std::vector<std::string> samples = {"{}"};
-  bool needs_source = false;  // of a sequence mixer: looks at an encoder's result
+  Looks looks = Looks::back;  // of a sequence mixer
 };
 
 // The row named `kind`, or an Error with the nearest name.

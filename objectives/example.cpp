@@ -49,7 +49,8 @@ ExampleRun::ExampleRun(Model& model, const Pass& settings, const kernels::Sight&
   Tape& tape = pass_.tape;
   const int64_t vocab = model.spec().vocab;
   // Where rows see to their ends, the padding must be out of sight; rules that only look back never meet it.
-  const auto sees = [&](const kernels::Sight& rule, const std::vector<uint8_t>& mask, int64_t length, const std::vector<int32_t>& prefix) {
+  const auto sees = [&](kernels::Sight rule, const std::vector<uint8_t>& mask, int64_t length, const std::vector<int32_t>& prefix) {
+    if (!prefix.empty()) rule.causal = true;
     ops::Visibility visibility{.sight = rule, .prefix_B = id_tensor_of(tape, prefix, {e.rows})};
     if ((rule.causal && prefix.empty()) || std::find(mask.begin(), mask.end(), 0) == mask.end()) return visibility;
     visibility.keys_B = tape.empty({e.rows}, DType::i32);
@@ -64,20 +65,27 @@ ExampleRun::ExampleRun(Model& model, const Pass& settings, const kernels::Sight&
     pass.counted_N = tape.empty({e.rows * length}, DType::u8);
     if (tape.runs()) std::copy(mask.begin(), mask.end(), pass.counted_N.data<uint8_t>());
   };
+  const auto read_types = [&](Pass& pass) {
+    const int64_t types = model.spec().token_types;
+    if (e.token_types.empty() || types == 0) return;
+    if (const auto [low, high] = std::minmax_element(e.token_types.begin(), e.token_types.end()); tape.runs() && (*low < 0 || *high >= types))
+      throw Error({.who = "model", .what = "token type " + std::to_string(*low < 0 ? *low : *high) + " is outside the model's " + std::to_string(types)});
+    pass.token_types_BT = id_tensor_of(tape, e.token_types, {e.rows, e.length});
+  };
   if (model.has_encoder()) {
     if (e.target_length == 0) throw Error({.who = "model", .what = "an encoder-decoder needs a target beside its source", .hint = "give the source as input_ids and the target as decoder_input_ids"});
     Pass source = settings;
     source.visibility = pass_.source_visibility = sees({.causal = false}, e.mask, e.length, {});
     if (settings.hidden_states) source.hidden_states = &encoder_states_;
     read(source, e.ids, e.mask, e.length);
-    source.token_types_BT = id_tensor_of(tape, e.token_types, {e.rows, e.length});
+    read_types(source);
     encoded_ = model.encode(source);
     pass_.encoded_BSD = &encoded_;
     read(pass_, e.decoder_ids, e.decoder_mask, e.target_length);
     pass_.visibility = sees(sight, e.decoder_mask, e.target_length, e.prefix);
   } else {
     read(pass_, e.ids, e.mask, e.length);
-    pass_.token_types_BT = id_tensor_of(tape, e.token_types, {e.rows, e.length});
+    read_types(pass_);
     pass_.visibility = sees(sight, e.mask, e.length, e.prefix);
   }
   hidden_ = model.hidden(pass_);

@@ -15,7 +15,7 @@ struct Example {
   std::vector<int32_t> ids;             // [B, T] what the model reads; the source, for an encoder-decoder
   std::vector<uint8_t> mask;            // [B, T] 0: padding; empty: none
   std::vector<int32_t> token_types;     // [B, T]
-  std::vector<int32_t> prefix;          // [B] so many first positions are seen by all
+  std::vector<int32_t> prefix;          // [B] so many first positions are seen by all; what follows them looks back only
   int64_t target_length = 0;            // T' of the decoder's side; 0 without one
   std::vector<int32_t> decoder_ids;     // [B, T']
   std::vector<uint8_t> decoder_mask;    // [B, T']

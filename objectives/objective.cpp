@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "modules/registry.h"
+
 namespace gamut {
 
 double Objective::weight(const Example& e) const {
@@ -11,6 +13,16 @@ double Objective::weight(const Example& e) const {
 ops::HeadLoss Objective::loss(Model& model, const Pass& settings, const Example& e, double scale) const {
   ExampleRun run(model, settings, sight(), e);
   return run.loss(model.head("logits"), e.labels, scale, e.weights);
+}
+
+void need_both_ways(const ModelSpec& spec) {
+  std::string seen;
+  for (const LayerSpec& layer : spec.encoder.empty() ? spec.layers : spec.encoder) {
+    if (find_registered(sequence_mixers(), layer.mixer.kind, "sequence mixer").looks == Looks::both_ways) return;
+    seen = layer.mixer.kind;
+  }
+  throw Error({.who = spec.objective.kind, .what = "a hidden token is to be guessed from both sides, but no layer sees what follows a position: " + seen + " looks back only",
+               .hint = "give the model attention in some layers, or train it with the objective causal"});
 }
 
 }  // namespace gamut

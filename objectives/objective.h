@@ -21,6 +21,7 @@ struct TokenRows {
 struct Draw {
   uint64_t seed = 0;
   int64_t first_row = 0;
+  int64_t vocab = 1;  // of the model: where tokens that chance puts into a text come from
 };
 
 class Objective {
@@ -70,11 +71,17 @@ struct RegisteredObjective {
 const std::vector<RegisteredObjective>& objectives();                     // objectives/registry.cpp
 std::unique_ptr<Objective> build_objective(const Component& component);   // Error with the nearest name
 
+// An Error with the reason when no position of the text could see what follows it.
+void need_both_ways(const ModelSpec& spec);
+
 std::unique_ptr<Objective> build_causal(Config& options);
 std::unique_ptr<Objective> build_masked_diffusion(Config& options);
 std::unique_ptr<Objective> build_prefix(Config& options);
 std::unique_ptr<Objective> build_seq2seq(Config& options);
 std::unique_ptr<Objective> build_span_corruption(Config& options);
 std::unique_ptr<Objective> build_denoising(Config& options);
+std::unique_ptr<Objective> build_classification(Config& options);
+std::unique_ptr<Objective> build_mlm(Config& options);
+std::unique_ptr<Objective> build_mlm_nsp(Config& options);
 
 }  // namespace gamut

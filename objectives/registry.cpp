@@ -27,6 +27,16 @@ const std::vector<RegisteredObjective>& objectives() {
        "a Poisson distribution; spans of length 0 insert a mask), random (0.1, masks that are a random token of the row instead), permute (1, share of sentences that change places), sentence_ends (ids of tokens "
        "that end a sentence), specials (ids of </s>, which starts the decoder and ends both sides, <s>, which begins both, and <mask>). [Lewis et al., BART, 2020]",
        build_denoising},
+      {"mlm",
+       "Masked language modelling: [CLS] text [SEP] in which `rate` of the tokens are chosen; `masked` of these become [MASK], `random` any token, the rest stays; all positions see each other and the chosen "
+       "ones are predicted. The number is no likelihood: it compares with its own kind alone. Options: rate, masked, random, specials (ids of [MASK], [CLS], [SEP], then of any others that are never chosen). "
+       "[Devlin et al., BERT, 2019]",
+       build_mlm},
+      {"mlm+nsp",
+       "Masked language modelling of [CLS] A [SEP] B [SEP], and next-sentence prediction: whether B follows A (class 0) or comes from elsewhere (class 1, `random_next` of the rows); the sum of the two mean "
+       "losses. Options: those of mlm, random_next, short (share of rows of any shorter length). [Devlin et al., BERT, 2019]",
+       build_mlm_nsp},
+      {"classification", "The class of a whole row: the mean of −log p(class). All positions see each other. Needs rows with labels. [Devlin et al., BERT, 2019]", build_classification},
   };
   return rows;
 }

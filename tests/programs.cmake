@@ -46,6 +46,8 @@ if(PYTHON3 AND TARGET gamut)
   # Needs a file that tools/real_models.py fetches; without it the test says so and is skipped.
   add_test(NAME generation.real_models COMMAND ${PYTHON3} ${scripts}/real_models.py $<TARGET_FILE:gamut> ${CMAKE_SOURCE_DIR})
   set_tests_properties(generation.real_models PROPERTIES LABELS programs TIMEOUT 1800 SKIP_RETURN_CODE 77)
+  add_test(NAME generation.real_encoder COMMAND ${PYTHON3} ${scripts}/real_encoder.py $<TARGET_FILE:gamut> ${CMAKE_SOURCE_DIR})
+  set_tests_properties(generation.real_encoder PROPERTIES LABELS programs TIMEOUT 600 SKIP_RETURN_CODE 77)
   foreach(script bad_input commands)
     add_test(NAME cli.${script} COMMAND ${PYTHON3} ${scripts}/${script}.py $<TARGET_FILE:gamut> ${CMAKE_CURRENT_SOURCE_DIR}/families/fixtures)
     set_tests_properties(cli.${script} PROPERTIES LABELS programs TIMEOUT 900)

@@ -4,12 +4,13 @@
 usage: make_family_fixtures.py [NAME …]      (all without names; needs torch, transformers 5, safetensors)
 
 A fixture is a folder: config.json and model.safetensors as transformers writes them, input.json as `gamut score --tokens` reads it,
-expected.safetensors with logits, loss and grad.<weight> of every trained weight, about.json with the objective's name where it is not
-causal, greedy.json with a prompt and its greedy continuation where it writes from left to right. Stored in float32, computed in float64.
+expected.safetensors with logits or what else the model gives, loss and grad.<weight> of every trained weight, about.json with the objective's name where
+it is not causal, greedy.json with a prompt and its greedy continuation where it writes from left to right. Stored in float32, computed in float64.
 For developers; neither build nor tests need it.
 """
 import json
 import pathlib
+import re
 import sys
 
 import reference_models
@@ -23,6 +24,8 @@ LAYERS = dict(SHAPE, num_hidden_layers=3)
 STATES = dict(vocab_size=40, hidden_size=12, num_hidden_layers=2, bos_token_id=1, eos_token_id=2)
 TEXT = dict(vocab_size=40, d_model=12, d_kv=5, d_ff=14, num_layers=2, num_decoder_layers=3, num_heads=2, relative_attention_num_buckets=8, relative_attention_max_distance=10, decoder_start_token_id=0)
 BART = dict(vocab_size=40, d_model=12, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=14, decoder_ffn_dim=10, max_position_embeddings=20)
+ENCODER = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=20, pad_token_id=0)
+DISTILLED = dict(vocab_size=40, dim=16, hidden_dim=20, n_layers=2, n_heads=2, max_position_embeddings=20, pad_token_id=0)
 EXPERTS = dict(SHAPE, num_experts_per_tok=2, intermediate_size=6, output_router_logits=True, router_aux_loss_coef=0.05)
 
 
@@ -66,6 +69,15 @@ CASES = {
     "rnn_lm-gru": ("RnnLm", dict(vocab_size=40, hidden_size=12, num_hidden_layers=2, cell="gru", bias=True, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)),
     "rnn_lm-rnn": ("RnnLm", dict(vocab_size=40, embedding_size=12, hidden_size=12, num_hidden_layers=2, cell="rnn", bias=False, bos_token_id=1, eos_token_id=2)),
     "rwkv7": ("Rwkv7", dict(STATES, hidden_act="sqrelu", head_dim=4, intermediate_size=20, decay_low_rank_dim=3, a_low_rank_dim=2, v_low_rank_dim=2, gate_low_rank_dim=4, norm_eps=1e-5)),
+    "bert": ("BertForMaskedLM", dict(ENCODER, hidden_act="gelu_new", layer_norm_eps=1e-3, type_vocab_size=3)),
+    "bert-pairs": ("BertForPreTraining", ENCODER),
+    "bert-classes": ("BertForSequenceClassification", dict(ENCODER, hidden_act="relu", num_labels=3)),
+    "bert-bare": ("BertModel", ENCODER),
+    "roberta": ("RobertaForMaskedLM", dict(ENCODER, pad_token_id=1, type_vocab_size=1, tie_word_embeddings=False)),
+    "distilbert": ("DistilBertForMaskedLM", dict(DISTILLED, activation="gelu")),
+    "distilbert-classes": ("DistilBertForSequenceClassification", dict(DISTILLED, num_labels=3)),
+    "distilbert-bare": ("DistilBertModel", DISTILLED),
+    "roberta-classes": ("RobertaForSequenceClassification", dict(ENCODER, pad_token_id=2, num_labels=4)),
 }
 
 
@@ -73,9 +85,31 @@ CASES = {
 SEEDS = {"jamba": 2, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
 
 
-# The objective of those that are not trained to predict the next token.
+# The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
 SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "bart", "mbart")
-LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"llada": "masked_diffusion", "dream": "masked_diffusion"}
+LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"llada": "masked_diffusion", "dream": "masked_diffusion",
+                                            "ForMaskedLM": "mlm", "ForPreTraining": "mlm+nsp", "ForSequenceClassification": "classification", "Model": None}
+
+
+def padding(ids):
+    mask = torch.ones_like(ids)
+    mask[1, 13:] = 0
+    return mask
+
+
+def frame(ids, config, loss):
+    """Inputs of encoders: two token types, labels at some places, or a class for each row."""
+    mask = padding(ids)
+    inputs = {"input_ids": ids.masked_fill(mask == 0, config.pad_token_id), "attention_mask": mask}
+    if getattr(config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = (torch.arange(16) >= torch.tensor([[7], [5]])).long() * (config.type_vocab_size - 1) * mask
+    if loss in ("mlm", "mlm+nsp"):
+        inputs["labels"] = torch.where((torch.rand(ids.shape) < 0.3) & (mask == 1), torch.randint(0, config.vocab_size, ids.shape), -100)
+    if loss == "mlm+nsp":
+        inputs["next_sentence_label"] = torch.tensor([1, 0])
+    if loss == "classification":
+        inputs["labels"] = torch.tensor([2, 0])
+    return inputs
 
 
 def hide(ids, mask_id):
@@ -98,16 +132,17 @@ def translate(ids, start):
 
 def build(name):
     kind, settings = CASES[name]
-    loss = LOSS.get(name, "causal")
+    suffix = re.search("(For.*|Model)?$", kind)[0]
+    loss = LOSS.get(name, LOSS.get(suffix, "causal"))
     seed = SEEDS.get(name, sum(name.encode()))
     torch.manual_seed(seed)
     if hasattr(reference_models, kind):
         model = getattr(reference_models, kind)(settings)
         config = model.config
     else:
-        config = getattr(transformers, kind + "Config")(**settings)
+        config = getattr(transformers, kind.removesuffix(suffix) + "Config")(**settings)
         config._experts_implementation = "eager"  # the grouped one knows no float64
-        model = reference_models.in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind + ("ForConditionalGeneration" if loss == "seq2seq" else "ForCausalLM"))(config)
+        model = reference_models.in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind if suffix else kind + ("ForConditionalGeneration" if loss == "seq2seq" else "ForCausalLM"))(config)
     if name == "t5-untied":  # as the files of version 1.1 are; transformers writes none such
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
         config.tie_word_embeddings = False
@@ -132,19 +167,22 @@ def build(name):
         inputs = translate(ids, config.decoder_start_token_id)
     elif loss == "masked_diffusion":
         inputs = hide(ids, config.mask_token_id)
-    else:
-        mask = torch.ones_like(ids)
-        mask[1, 13:] = 0
+    elif loss == "causal":
+        mask = padding(ids)
         inputs = {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
+    else:
+        inputs = frame(ids, config, loss)
     (folder / "input.json").write_text(json.dumps({key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in inputs.items()}) + "\n")
     if loss != "causal":
         (folder / "about.json").write_text(json.dumps({"loss": loss}) + "\n")
     model.double().eval()  # without dropout
     out = model(**inputs)
-    out.loss.backward()
-    expected = {"logits": out.logits, "loss": out.loss.reshape(())}
-    gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
-    expected |= {"grad." + key: value for key, value in split_experts(gradients, folder).items()}
+    expected = {key.replace("prediction_logits", "logits"): value for key, value in out.items() if isinstance(value, torch.Tensor) and key not in ("loss", "aux_loss", "encoder_last_hidden_state")}
+    if loss:
+        out.loss.backward()
+        expected["loss"] = out.loss.reshape(())
+        gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
+        expected |= {"grad." + key: value for key, value in split_experts(gradients, folder).items()}
     save_file({key: value.detach().float().contiguous().clone() for key, value in expected.items()}, folder / "expected.safetensors")
 
     if loss == "seq2seq":
@@ -157,7 +195,7 @@ def build(name):
         generate(name, model, ids[:1, :6], folder)
     if loss == "masked_diffusion":
         unmask(model, ids[:1, :5], folder)
-    print(f"{name:16} loss {out.loss.item():.4f}  {sum(f.stat().st_size for f in folder.iterdir()) / 1024:.0f} KiB")
+    print(f"{name:16} loss {out.loss.item() if loss else 0:.4f}  {sum(f.stat().st_size for f in folder.iterdir()) / 1024:.0f} KiB")
 
 
 def unmask(model, prompt, folder, length=8, block=4, steps=6):

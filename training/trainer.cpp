@@ -135,7 +135,7 @@ StepResult Trainer::step() {
   StepResult result{.step = steps_done() + 1};
   const int64_t position = stream_.position();
   const Batch batch = stream_.next(options_.batch_rows);
-  const Example example = objective_->example({batch.rows, batch.length, batch.inputs, batch.targets}, {options_.seed, position});
+  const Example example = objective_->example({batch.rows, batch.length, batch.inputs, batch.targets}, {options_.seed, position, spec_.vocab});
   const double weight = objective_->weight(example);
   for (int64_t first = 0; first < batch.rows; first += options_.micro()) {
     const int64_t rows = std::min(options_.micro(), batch.rows - first);
@@ -184,7 +184,7 @@ std::vector<DomainScore> Trainer::evaluate(const std::vector<ValidationSet>& set
       const Batch batch = set.batch(first, rows);
       Tape tape(device_, Tape::Mode::inference);
       std::vector<RoutingRecord> routing;
-      const Example example = objective_->example({batch.rows, batch.length, batch.inputs, batch.targets}, {.first_row = first});
+      const Example example = objective_->example({batch.rows, batch.length, batch.inputs, batch.targets}, {.first_row = first, .vocab = spec_.vocab});
       const ops::HeadLoss head = objective_->loss(*model_, {.tape = tape, .routing = &routing}, example, 1.0);
       // An exact likelihood leaves out what stands for no text; others hide and reorder tokens, so that losses and bytes add up by rows.
       const bool exact = objective_->number() == Objective::Number::exact;

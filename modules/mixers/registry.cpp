@@ -16,12 +16,12 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
        build_attention,
        {R"({"heads": 4, "kv_heads": 2, "qk_norm": "head", "rotary": 4, "gate": true})", R"({"heads": 2, "head_dim": 12, "window": 9, "bias": true, "qk_norm": "all", "rope_interleaved": true})",
-        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}},
+        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
       {"cross_attention",
        "Attention of a decoder over the encoded source: softmax(q·kᵀ·scale)·v with q from x, k and v from the encoder's last layer; all of the source is visible. Options: heads, kv_heads, "
        "head_dim, scale (1/√K), bias. [Vaswani et al. 2017]",
        build_cross_attention,
-       {R"({"heads": 4, "kv_heads": 2, "bias": true})"}, true},
+       {R"({"heads": 4, "kv_heads": 2, "bias": true})"}, Looks::at_source},
       {"gated_deltanet",
        "A state S per head that decays and is corrected towards what it should hold: S ← e^g·S, S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v after a short causal "
        "convolution, q and k of length 1, and o normalised and gated. Constant memory. Options: key_heads, value_heads, key_dim, value_dim, conv, norm_eps. "

@@ -42,6 +42,11 @@ std::vector<Variant> variants() {
       {"moe_shared_expert_post_norm", tiny_moe({{"shared_hidden", 5}}, {{"norm_placement", "post"}, {"mixer", {{"qk_norm", "head"}}}})},
       {"moe_capacity", tiny_moe({{"capacity_factor", 0.8}, {"router", {{"balance_loss", 0.3}}}})},
       {"moe_plain_relu2_biases", tiny_moe({{"gated", false}, {"activation", "relu2"}}, {{"mixer", {{"bias", true}}}})},
+      {"bert_masked_pairs", tiny_spec({{"norm", "layer"}, {"norm_placement", "post"}, {"positions", "learned"}, {"embedding_norm", true}, {"token_types", 2}, {"tied", true},
+                                       {"mixer", {{"rope", false}, {"bias", true}}}, {"channel", {{"gated", false}, {"activation", "gelu"}, {"bias", true}}},
+                                       {"heads", {{{"kind", "vocabulary"}, {"transform", "gelu"}, {"bias", "trained"}}, {{"kind", "pooled"}, {"name", "seq_relationship_logits"}, {"classes", 2}}}},
+                                       {"objective", {{"kind", "mlm+nsp"}, {"specials", {10, 11, 12}}, {"rate", 0.4}}}})},
+      {"masked_words_moe", tiny_moe(router({{"balance_loss", 0.3}}), {{"init_std", 0.4}, {"objective", {{"kind", "mlm"}, {"specials", {10, 11, 12}}, {"rate", 0.4}}}})},
       {"moe_hash", tiny_moe(router({{"kind", "hash"}}))},
       {"moe_frozen_random", tiny_moe(router({{"kind", "random"}}))},
       {"spans_in_two_stacks", tiny_encoder_decoder(spans)},
@@ -81,7 +86,7 @@ TEST_P(ModelGradient, EqualsFiniteDifferences) {
   std::vector<RoutingRecord> routing;
   const auto run = [&](Tape& tape) {
     routing.clear();
-    objective->loss(tiny.model, {.tape = tape, .loss_scale = kShare, .routing = &routing, .routing_choices = true}, objective->example({kRows, kLength, inputs, targets}, {}), 1.0 / 25);
+    objective->loss(tiny.model, {.tape = tape, .loss_scale = kShare, .routing = &routing, .routing_choices = true}, objective->example({kRows, kLength, inputs, targets}, {.vocab = spec.vocab}), 1.0 / 25);
     return tape.total_loss();
   };
   const auto loss = [&] {

@@ -1,0 +1,20 @@
+// BERT: an encoder with learned positions and token types, for masked words, pairs of texts, classes, or bare. [Devlin et al. 2019]
+#include "families/encoder_layers.h"
+
+namespace gamut::family {
+namespace {
+constexpr EncoderDialect kDialect{.model_type = "bert", .prefix = "Bert", .root = "bert.", .vocab = 30522, .transform = "cls.predictions.transform.dense",
+                                  .transform_norm = "cls.predictions.transform.LayerNorm", .bias = "cls.predictions.bias", .decoder = "cls.predictions.decoder",
+                                  .pooler = "bert.pooler.dense", .classifier = "classifier", .pairs = "cls.seq_relationship"};
+}
+
+Family bert() {
+  return {
+      "bert", "An encoder that sees both ways, LayerNorm after each block, learned positions and token types; heads for masked words, pairs of texts or classes. [Devlin et al., BERT, 2019]",
+      [](Config& cfg) { return read_encoder(cfg, kDialect); },
+      [](const ModelSpec& spec) { return write_encoder(spec, kDialect); },
+      [](const Model& model, const TensorNames& present) { return encoder_tensors(model, present, kDialect); },
+      [](const ModelSpec&, const std::string& tensor) { return encoder_ignores(tensor, kDialect); }};
+}
+
+}  // namespace gamut::family

@@ -1,0 +1,35 @@
+// Masked language modelling: −Σ log p(x_i | all that is not hidden) over the chosen tokens. [Devlin et al., BERT, 2019]
+#include "objectives/masking.h"
+
+namespace gamut {
+namespace {
+
+class MaskedLanguageModel : public Objective {
+ public:
+  explicit MaskedLanguageModel(Config& cfg) : masking_(Masking::take(cfg)) {}
+
+  kernels::Sight sight() const override { return {.causal = false}; }
+  void check(const ModelSpec& spec) const override { need_both_ways(spec); }
+  std::vector<std::string> special_tokens() const override { return Masking::special_tokens(); }
+  Number number() const override { return Number::own; }
+
+  Example example(const TokenRows& text, const Draw& draw) const override {
+    if (text.length < 3) throw Error({.who = "mlm", .what = "rows of " + std::to_string(text.length) + " tokens hold no text between [CLS] and [SEP]", .hint = "lengthen train.length"});
+    Example e = Masking::empty(text);
+    for (int64_t b = 0; b < text.rows; ++b) {
+      const auto row = text_of(text, b);
+      masking_.frame(e, b, row.first(std::min(row.size(), static_cast<size_t>(text.length - 2))));
+    }
+    masking_.hide(e, draw);
+    return e;
+  }
+
+ private:
+  Masking masking_;
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> build_mlm(Config& cfg) { return std::make_unique<MaskedLanguageModel>(cfg); }
+
+}  // namespace gamut
