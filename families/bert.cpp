@@ -9,12 +9,8 @@ constexpr EncoderDialect kDialect{.model_type = "bert", .prefix = "Bert", .root 
 }
 
 Family bert() {
-  return {
-      "bert", "An encoder that sees both ways, LayerNorm after each block, learned positions and token types; heads for masked words, pairs of texts or classes. [Devlin et al., BERT, 2019]",
-      [](Config& cfg) { return read_encoder(cfg, kDialect); },
-      [](const ModelSpec& spec) { return write_encoder(spec, kDialect); },
-      [](const Model& model, const TensorNames& present) { return encoder_tensors(model, present, kDialect); },
-      [](const ModelSpec&, const std::string& tensor) { return encoder_ignores(tensor, kDialect); }};
+  return encoder_family<kDialect>(
+      "An encoder that sees both ways, LayerNorm after each block, learned positions and token types; heads for masked words, pairs of texts or classes. [Devlin et al., BERT, 2019]");
 }
 
 }  // namespace gamut::family

@@ -12,15 +12,12 @@ constexpr EncoderDialect kDialect{.model_type = "distilbert", .prefix = "DistilB
 }
 
 Family distilbert() {
-  return {
-      "distilbert", "BERT's layers without token types, distilled from a larger one. [Sanh et al., DistilBERT, 2019]",
-      [](Config& cfg) {
-        if (cfg.take<bool>("sinusoidal_pos_embds", false)) cfg.reject("sinusoidal_pos_embds", "is true: positions that are not trained, which is not supported");
-        return read_encoder(cfg, kDialect);
-      },
-      [](const ModelSpec& spec) { return write_encoder(spec, kDialect); },
-      [](const Model& model, const TensorNames& present) { return encoder_tensors(model, present, kDialect); },
-      [](const ModelSpec&, const std::string& tensor) { return encoder_ignores(tensor, kDialect); }};
+  Family family = encoder_family<kDialect>("BERT's layers without token types, distilled from a larger one. [Sanh et al., DistilBERT, 2019]");
+  family.read = [](Config& cfg) {
+    if (cfg.take<bool>("sinusoidal_pos_embds", false)) cfg.reject("sinusoidal_pos_embds", "is true: positions that are not trained, which is not supported");
+    return read_encoder(cfg, kDialect);
+  };
+  return family;
 }
 
 }  // namespace gamut::family

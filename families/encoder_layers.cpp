@@ -145,8 +145,10 @@ std::vector<StoredTensor> encoder_tensors(const Model& model, const TensorNames&
   if (has_head(spec, "vocabulary")) {
     linear(dialect.transform, "head.transform");
     norm(dialect.transform_norm, "head.norm");
-    map.whole(dialect.bias, "head.bias");
-    if (!spec.tied) map.whole(std::string(dialect.decoder) + ".weight", "head");
+    // Where the decoder is tied its bias is as well; where not, the decoder's own is the one that counts.
+    const std::string decoder = dialect.decoder, bias = decoder + ".bias";
+    map.whole(!spec.tied && (present.empty() || present.contains(bias)) ? bias : dialect.bias, "head.bias");
+    if (!spec.tied) map.whole(decoder + ".weight", "head");
   }
   if (map.has("head.pooler")) linear(has_head(spec, "pooled", "logits") ? dialect.pooler : root + dialect.bare_pooler, "head.pooler");
   if (map.has("head.classifier")) linear(has_head(spec, "pooled", "logits") ? dialect.classifier : dialect.pairs, "head.classifier");

@@ -35,4 +35,16 @@ std::vector<StoredTensor> encoder_tensors(const Model& model, const TensorNames&
 // Tensors that files may hold beside the model's: counters, what is tied to others, heads that the architecture has not.
 bool encoder_ignores(const std::string& tensor, const EncoderDialect& dialect);
 
+template <const EncoderDialect& dialect> Family encoder_family(const char* meaning) {
+  return {dialect.model_type, meaning, [](Config& cfg) { return read_encoder(cfg, dialect); }, [](const ModelSpec& spec) { return write_encoder(spec, dialect); },
+          [](const Model& model, const TensorNames& present) { return encoder_tensors(model, present, dialect); },
+          [](const ModelSpec&, const std::string& tensor) { return encoder_ignores(tensor, dialect); }};
+}
+
+// RoBERTa's names and positions, which several families have.
+constexpr EncoderDialect roberta_dialect(const char* model_type, const char* prefix, int64_t vocab) {
+  return {.model_type = model_type, .prefix = prefix, .root = "roberta.", .vocab = vocab, .positions_after_padding = true, .head_activation = "gelu", .transform = "lm_head.dense",
+          .transform_norm = "lm_head.layer_norm", .bias = "lm_head.bias", .decoder = "lm_head.decoder", .pooler = "classifier.dense", .classifier = "classifier.out_proj"};
+}
+
 }  // namespace gamut

@@ -6,7 +6,7 @@ namespace gamut {
 #define GAMUT_FAMILIES(FAMILY) \
   FAMILY(llama) FAMILY(mistral) FAMILY(qwen2) FAMILY(qwen3) FAMILY(mixtral) FAMILY(olmoe) FAMILY(qwen3_moe) FAMILY(gpt2) \
   FAMILY(mamba) FAMILY(falcon_mamba) FAMILY(mamba2) FAMILY(jamba) FAMILY(qwen3_next) FAMILY(rwkv7) FAMILY(rnn_lm) FAMILY(llada) FAMILY(dream) \
-  FAMILY(t5) FAMILY(mt5) FAMILY(umt5) FAMILY(bart) FAMILY(mbart) FAMILY(bert) FAMILY(roberta) FAMILY(distilbert) FAMILY(gamut)
+  FAMILY(t5) FAMILY(mt5) FAMILY(umt5) FAMILY(bart) FAMILY(mbart) FAMILY(bert) FAMILY(roberta) FAMILY(xlm_roberta) FAMILY(camembert) FAMILY(distilbert) FAMILY(gamut)
 
 #define GAMUT_DECLARE(name) Family name();
 namespace family {

@@ -20,6 +20,7 @@ class MaskedDiffusion : public Objective {
   }
 
   kernels::Sight sight() const override { return {.causal = false}; }
+  void check(const ModelSpec& spec) const override { need_both_ways(spec); }
   std::vector<std::string> special_tokens() const override { return {"<|mask|>"}; }
   std::optional<Unmasking> unmasking() const override { return Unmasking{mask_, shift_}; }
   Number number() const override { return Number::bound; }

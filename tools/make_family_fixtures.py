@@ -74,6 +74,8 @@ CASES = {
     "bert-classes": ("BertForSequenceClassification", dict(ENCODER, hidden_act="relu", num_labels=3)),
     "bert-bare": ("BertModel", ENCODER),
     "roberta": ("RobertaForMaskedLM", dict(ENCODER, pad_token_id=1, type_vocab_size=1, tie_word_embeddings=False)),
+    "xlm-roberta": ("XLMRobertaModel", dict(ENCODER, pad_token_id=1)),
+    "camembert": ("CamembertForSequenceClassification", dict(ENCODER, pad_token_id=1, num_labels=3)),
     "distilbert": ("DistilBertForMaskedLM", dict(DISTILLED, activation="gelu")),
     "distilbert-classes": ("DistilBertForSequenceClassification", dict(DISTILLED, num_labels=3)),
     "distilbert-bare": ("DistilBertModel", DISTILLED),
@@ -177,7 +179,8 @@ def build(name):
         (folder / "about.json").write_text(json.dumps({"loss": loss}) + "\n")
     model.double().eval()  # without dropout
     out = model(**inputs)
-    expected = {key.replace("prediction_logits", "logits"): value for key, value in out.items() if isinstance(value, torch.Tensor) and key not in ("loss", "aux_loss", "encoder_last_hidden_state")}
+    given = (out if isinstance(out, dict) else vars(out)).items()
+    expected = {key.replace("prediction_logits", "logits"): value for key, value in given if isinstance(value, torch.Tensor) and key not in ("loss", "aux_loss", "encoder_last_hidden_state")}
     if loss:
         out.loss.backward()
         expected["loss"] = out.loss.reshape(())

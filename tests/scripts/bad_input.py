@@ -121,6 +121,12 @@ def broken_jsonl(work):
     return folder
 
 
+def types(work):
+    file = work / "types.json"
+    file.write_text('{"input_ids": [[5, 6]], "token_type_ids": [[0, 5]]}')
+    return file
+
+
 def models(work):
     model = work / "model"
     out = work / "out"
@@ -158,6 +164,17 @@ def models(work):
     refused("gradients of nothing", [*score, "--grads", out / "g.safetensors"], "--loss", keeps=out)
     refused("unknown loss", [*score, "--loss", "casual"], "did you mean 'causal'?", keeps=out)
     refused("unknown dtype", [*score, "--dtype", "f23"], "--dtype", keeps=out)
+    for change, part in [({"position_embedding_type": "relative_key"}, "absolute"), ({"is_decoder": True}, "is_decoder"), ({"architectures": ["BertForTokenClassification"]}, "BertForMaskedLM"),
+                         ({"problem_type": "regression"}, "problem_type"), ({"type_vocab_size": 1}, "token_type_embeddings")]:
+        encoder = work / "encoder"
+        shutil.rmtree(encoder, ignore_errors=True)
+        shutil.copytree(FIXTURES / "bert-classes", encoder)
+        (encoder / "config.json").write_text(json.dumps(dict(json.loads((encoder / "config.json").read_text()), **change)))
+        refused(f"an encoder's config.json with {change}", ["score", encoder, *score[2:]], part, keeps=out)
+    refused("token types that the model lacks", ["score", FIXTURES / "bert-classes", "--tokens", types(work), "--logits", out / "logits.safetensors"], "token type 5", keeps=out)
+    refused("masked words without a head for them", ["score", FIXTURES / "bert-bare", *score[2:], "--loss", "mlm"], "'logits'", keeps=out)
+    refused("classes of a model whose rows have none", ["score", FIXTURES / "bert-classes", *score[2:], "--loss", "classification"], "class for every row", keeps=out)
+    refused("vectors of a folder without a tokenizer", ["embed", FIXTURES / "bert-bare", "--text", "a"], "tokenizer", keeps=out)
     refused("result into a read-only folder", [*score[:-1], "/proc/logits.safetensors"], "/proc")
     (work / "file").write_text("a file")
     refused("result below a file", [*score[:-1], work / "file" / "logits.safetensors"], "file", keeps=work)

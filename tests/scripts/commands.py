@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command line as scripts use it: completion, explain, score, generate, inspect, diff; predicted memory against measured.
+"""The command line as scripts use it: completion, explain, score, generate, embed, inspect, diff; predicted memory against measured.
 
 usage: commands.py GAMUT FIXTURES
 """
@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,36 @@ def score_and_generate(work):
     expect(json.loads(gamut("generate", model, "--tokens", prompt, "--greedy", "--ignore-eos", "--max-new-tokens", count, "--json"))["output_ids"] == greedy["output_ids"], "greedy tokens")
     drawn = [gamut("generate", model, "--tokens", prompt, "--seed", seed, "--max-new-tokens", "8", "--ignore-eos") for seed in (1, 1, 2)]
     expect(drawn[0] == drawn[1] != drawn[2], "the seed decides")
+
+
+def embed(work):
+    model = work / "encoder"
+    shutil.copytree(FIXTURES / "bert-bare", model)
+    vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz"])}
+    (model / "tokenizer.json").write_text(json.dumps({
+        "version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": None,
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocabulary}}))
+    result = json.loads(gamut("embed", model, "--text", "a b c", "--text", "d", "--json", "--dtype", "f32"))
+    expect(result["texts"] == 2 and result["width"] == 16 and [len(v) for v in result["embeddings"]] == [16, 16], "a vector for each text", result)
+    ids = work / "ids.json"
+    ids.write_text(json.dumps({"input_ids": [[2, 4, 5, 6, 3]]}))
+    out = work / "hidden.safetensors"
+    gamut("score", model, "--tokens", ids, "--logits", out, "--dtype", "f32")
+    hidden = read_floats(out, "last_hidden_state")
+    mean = [sum(hidden[i::16]) / 5 for i in range(16)]
+    expect(max(abs(a - b) for a, b in zip(mean, result["embeddings"][0])) < 1e-6, "which is the mean of its positions' where nothing else is said")
+    vectors = work / "vectors.safetensors"
+    done = subprocess.run([GAMUT, "embed", model, "--out", vectors, "--dtype", "f32"], input="a b c\nd\n", stdout=subprocess.PIPE, text=True)
+    flat = [x for v in result["embeddings"] for x in v]
+    expect(done.stdout.strip() == str(vectors) and max(abs(a - b) for a, b in zip(flat, read_floats(vectors, "embeddings"))) < 1e-6, "lines on stdin, vectors in a file", done.stdout)
+
+
+def read_floats(path, name):
+    data = pathlib.Path(path).read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    begin, end = json.loads(data[8:8 + size])[name]["data_offsets"]
+    return [x for (x,) in struct.iter_unpack("<f", data[8 + size + begin:8 + size + end])]
 
 
 def read_header(path):
@@ -197,6 +228,7 @@ with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
     explain()
     doctor()
     score_and_generate(work)
+    embed(work)
     memory_and_diff(work)
     gguf(work)
 report()
