@@ -99,9 +99,24 @@ void ExampleRun::look_back() {
   hidden_ = ops::rows(pass_.tape, hidden_, before).reshape(shape);
 }
 
-ops::HeadLoss ExampleRun::loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights) {
+ops::HeadLoss ExampleRun::loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights) { return loss_of(head, hidden_, labels, scale, weights); }
+
+ops::HeadLoss ExampleRun::sparse_loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights) {
+  std::vector<int32_t> places, kept;
+  std::vector<float> kept_weights;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] < 0) continue;
+    places.push_back(static_cast<int32_t>(i));
+    kept.push_back(labels[i]);
+    if (!weights.empty()) kept_weights.push_back(weights[i]);
+  }
+  if (places.empty() || static_cast<int64_t>(labels.size()) != hidden_.rows()) return loss(head, labels, scale, weights);
+  return loss_of(head, ops::rows(pass_.tape, hidden_, id_tensor_of(pass_.tape, places, {static_cast<int64_t>(places.size())})), kept, scale, kept_weights);
+}
+
+ops::HeadLoss ExampleRun::loss_of(const Head& head, const Tensor& hidden, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights) {
   Tape& tape = pass_.tape;
-  const Tensor features = head.features(pass_, hidden_);
+  const Tensor features = head.features(pass_, hidden);
   const ops::LinearWeight classifier = head.classifier();
   if (!classifier.w_NK) throw Error({.who = "model", .what = "the head '" + head.name() + "' has no classes to learn"});
   const int64_t n = features.rows(), classes = classifier.w_NK.shape()[0];

@@ -46,12 +46,16 @@ class ExampleRun {
   void look_back();
   // Softmax cross-entropy of a head's classes; one label for each of its rows.
   ops::HeadLoss loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights = {});
+  // The same where few positions bear labels: the head, which looks at single positions, runs on these alone, and they alone have a token_N.
+  ops::HeadLoss sparse_loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights = {});
 
  private:
   Model& model_;
   Pass pass_;
   Tensor encoded_, hidden_;
   std::vector<Tensor> encoder_states_;
+
+  ops::HeadLoss loss_of(const Head& head, const Tensor& hidden, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights);
 };
 
 }  // namespace gamut

@@ -23,6 +23,10 @@ class MaskedLanguageModel : public Objective {
     masking_.hide(e, draw);
     return e;
   }
+  ops::HeadLoss loss(Model& model, const Pass& settings, const Example& e, double scale) const override {
+    ExampleRun run(model, settings, sight(), e);
+    return run.sparse_loss(model.head("logits"), e.labels, scale, e.weights);
+  }
 
  private:
   Masking masking_;
