@@ -14,10 +14,12 @@ namespace gamut::kernels {
 // silu x·σ(x); gelu exact (erf); gelu_tanh; relu; relu2 = relu²; identity; quick_gelu x·σ(1.702x); tanh.
 enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2, identity, quick_gelu, tanh };
 
-// out = weight · act(gate) [· up], computed in P and rounded once to T.
+// out = weight · act(gate) [· (up + up_shift)], computed in P and rounded once to T. limit > 0: gate is cut at limit and up at
+// ±limit before [gpt-oss, 2025]; their gradient is zero beyond.
 template <class T> struct GatedForward {
   using P = accumulator<T>;
   Activation activation;
+  P limit = 0, up_shift = 0;
   int64_t rows, h;
   const T* gate_NH;     // pre-activation
   const T* up_NH;       // ? null: plain activation
@@ -29,6 +31,7 @@ template <class T> struct GatedForward {
 template <class T> struct GatedBackward {
   using P = accumulator<T>;
   Activation activation;
+  P limit = 0, up_shift = 0;
   int64_t rows, h;
   const T* gate_NH;
   const T* up_NH;       // ?

@@ -12,16 +12,23 @@
 namespace gamut::kernels {
 
 enum class RouterScore : uint8_t { softmax, sigmoid };
-enum class GateNorm : uint8_t { none, selected };  // weights as scored, or divided by the sum of the selected
+enum class GateNorm : uint8_t { none, selected };  // weights as scored, or divided by what was selected
 
 // scores = softmax(logits) or sigmoid(logits). Selected: the k largest of scores + bias (lowest index wins ties), in
-// descending order of score + bias. weight = score (without bias) [/ (Σ selected + kGateEpsilon)] · scale.
+// descending order of score + bias. weight = score (without bias) · scale [/ Z], Z = max(Σ selected, floor) + epsilon.
 // Softmax over the selected logits alone equals softmax + GateNorm::selected. P is float or double.
+//
+// groups > 1: experts e·groups/experts form groups; of these only the `kept_groups` best may be selected, by the sum of their
+// group_best (1 or 2) largest scores + bias [DeepSeek-V2, 2024; DeepSeek-V3, 2024]. Then k ≤ kept_groups·experts/groups.
 template <class P> inline constexpr P kGateEpsilon = P(1e-20);  // keeps weights finite when every selected score underflows
 template <class P> struct Route {
   RouterScore score;
   GateNorm norm;
   P scale;
+  P power = 1;  // Σ selected is (Σ score^power)^(1/power) [DBRX, 2024]
+  P epsilon = kGateEpsilon<P>, floor = 0;
+  int64_t groups = 1, kept_groups = 1, group_best = 1;
+  bool chosen = false;  // index_Nk is given; scores and weights alone are made
   int64_t rows, experts, k;
   const P* logits_NE;
   const P* bias_E;       // ? selection only

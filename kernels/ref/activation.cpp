@@ -1,5 +1,6 @@
 #include "kernels/ref/activation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -44,13 +45,35 @@ template <class P> ActivationValue<P> activate(Activation activation, P x) {
   return {x, P(1)};
 }
 
+namespace {
+
+// act(gate), its slope, up and the slope of up, with the cuts of `a`.
+template <class P> struct Gated {
+  ActivationValue<P> gate;
+  P up, up_slope;
+};
+template <class P, class A> Gated<P> gated(const A& a, int64_t i) {
+  const P gate = static_cast<P>(a.gate_NH[i]), up = a.up_NH ? static_cast<P>(a.up_NH[i]) : P(1);
+  Gated<P> g{activate(a.activation, a.limit > 0 ? std::min(gate, a.limit) : gate), up, P(1)};
+  if (a.limit > 0 && gate > a.limit) g.gate.slope = 0;
+  if (!a.up_NH) return g;
+  if (a.limit > 0) {
+    g.up_slope = std::abs(up) <= a.limit ? P(1) : P(0);
+    g.up = std::clamp(up, -a.limit, a.limit);
+  }
+  g.up += a.up_shift;
+  return g;
+}
+
+}  // namespace
+
 template <class T> void gated_forward(const GatedForward<T>& a) {
   using P = accumulator<T>;
   for (int64_t n = 0; n < a.rows; ++n) {
     const P weight = a.weight_N ? a.weight_N[n] : P(1);
     for (int64_t i = n * a.h; i < (n + 1) * a.h; ++i) {
-      const P up = a.up_NH ? static_cast<P>(a.up_NH[i]) : P(1);
-      a.out_NH[i] = static_cast<T>(weight * (activate(a.activation, static_cast<P>(a.gate_NH[i])).value * up));
+      const Gated<P> g = gated<P>(a, i);
+      a.out_NH[i] = static_cast<T>(weight * (g.gate.value * g.up));
     }
   }
 }
@@ -61,12 +84,12 @@ template <class T> void gated_backward(const GatedBackward<T>& a) {
     const P weight = a.weight_N ? a.weight_N[n] : P(1);
     P d_weight = 0;
     for (int64_t i = n * a.h; i < (n + 1) * a.h; ++i) {
-      const auto [value, slope] = activate(a.activation, static_cast<P>(a.gate_NH[i]));
-      const P up = a.up_NH ? static_cast<P>(a.up_NH[i]) : P(1), d_out = static_cast<P>(a.d_out_NH[i]);
-      d_weight += value * up * d_out;
-      if (a.out_NH) a.out_NH[i] = static_cast<T>(weight * (value * up));
-      a.d_gate_NH[i] = static_cast<T>(weight * d_out * up * slope);
-      if (a.up_NH) a.d_up_NH[i] = static_cast<T>(weight * d_out * value);
+      const Gated<P> g = gated<P>(a, i);
+      const P d_out = static_cast<P>(a.d_out_NH[i]);
+      d_weight += g.gate.value * g.up * d_out;
+      if (a.out_NH) a.out_NH[i] = static_cast<T>(weight * (g.gate.value * g.up));
+      a.d_gate_NH[i] = static_cast<T>(weight * d_out * g.up * g.gate.slope);
+      if (a.up_NH) a.d_up_NH[i] = static_cast<T>(weight * d_out * g.gate.value * g.up_slope);
     }
     if (a.d_weight_N) a.d_weight_N[n] = d_weight;
   }

@@ -2,23 +2,44 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <vector>
 
 namespace gamut::kernels::ref {
 namespace {
 
-template <class P> bool selected(const int32_t* index_k, int64_t count, int64_t expert) {
-  return std::find(index_k, index_k + count, static_cast<int32_t>(expert)) != index_k + count;
+bool contains(const int32_t* list, int64_t count, int64_t item) { return std::find(list, list + count, static_cast<int32_t>(item)) != list + count; }
+
+// The `count` largest of rank(0 … n−1), the lowest index first among equals.
+template <class Rank> void largest(int64_t n, int64_t count, const Rank& rank, int32_t* index) {
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t best = -1;
+    for (int64_t e = 0; e < n; ++e)
+      if (!contains(index, i, e) && (best < 0 || rank(e) > rank(best))) best = e;
+    index[i] = static_cast<int32_t>(best);
+  }
 }
 
-template <class P> P divisor(const Route<P>& a, const P* scores_E, const int32_t* index_k) {
-  P sum = kGateEpsilon<P>;
-  for (int64_t i = 0; i < a.k; ++i) sum += scores_E[index_k[i]];
-  return a.norm == GateNorm::selected ? sum : P(1);
+// What weights are divided by, and whether it moves with the scores.
+template <class P> struct Divisor {
+  P value;
+  bool moves;
+};
+
+template <class P> Divisor<P> divisor(const Route<P>& a, const P* scores_E, const int32_t* index_k) {
+  if (a.norm == GateNorm::none) return {P(1), false};
+  P sum = 0;
+  for (int64_t i = 0; i < a.k; ++i) sum += a.power == 1 ? scores_E[index_k[i]] : std::pow(scores_E[index_k[i]], a.power);
+  if (a.power != 1) sum = std::pow(sum, 1 / a.power);
+  return {std::max(sum, a.floor) + a.epsilon, sum >= a.floor};
 }
 
 }  // namespace
 
 template <class P> void route(const Route<P>& a) {
+  const int64_t each = a.experts / a.groups;
+  std::vector<P> group_G(static_cast<size_t>(a.groups));
+  std::vector<int32_t> kept(static_cast<size_t>(a.kept_groups));
   for (int64_t n = 0; n < a.rows; ++n) {
     const P* logits_E = a.logits_NE + n * a.experts;
     P* scores_E = a.scores_NE + n * a.experts;
@@ -32,34 +53,45 @@ template <class P> void route(const Route<P>& a) {
       for (int64_t e = 0; e < a.experts; ++e) scores_E[e] = 1 / (1 + std::exp(-logits_E[e]));
     }
     const auto rank = [&](int64_t e) { return a.bias_E ? scores_E[e] + a.bias_E[e] : scores_E[e]; };
-    for (int64_t i = 0; i < a.k; ++i) {
-      int64_t best = -1;
-      for (int64_t e = 0; e < a.experts; ++e)
-        if (!selected<P>(index_k, i, e) && (best < 0 || rank(e) > rank(best))) best = e;
-      index_k[i] = static_cast<int32_t>(best);
+    if (!a.chosen && a.groups > 1) {
+      for (int64_t g = 0; g < a.groups; ++g) {
+        P best = -std::numeric_limits<P>::infinity(), second = best;
+        for (int64_t e = g * each; e < (g + 1) * each; ++e) {
+          second = std::max(second, std::min(best, rank(e)));
+          best = std::max(best, rank(e));
+        }
+        group_G[static_cast<size_t>(g)] = a.group_best > 1 && each > 1 ? best + second : best;
+      }
+      largest(a.groups, a.kept_groups, [&](int64_t g) { return group_G[static_cast<size_t>(g)]; }, kept.data());
+      std::sort(kept.begin(), kept.end());
+      // Within the kept groups alone: candidates in ascending order, so that ties still go to the lowest expert.
+      largest(a.kept_groups * each, a.k, [&](int64_t c) { return rank(kept[static_cast<size_t>(c / each)] * each + c % each); }, index_k);
+      for (int64_t i = 0; i < a.k; ++i) index_k[i] = static_cast<int32_t>(kept[static_cast<size_t>(index_k[i] / each)] * each + index_k[i] % each);
+    } else if (!a.chosen) {
+      largest(a.experts, a.k, rank, index_k);
     }
-    const P sum = divisor(a, scores_E, index_k);
-    for (int64_t i = 0; i < a.k; ++i) a.weight_Nk[n * a.k + i] = scores_E[index_k[i]] / sum * a.scale;
+    const P z = divisor(a, scores_E, index_k).value;
+    for (int64_t i = 0; i < a.k; ++i) a.weight_Nk[n * a.k + i] = scores_E[index_k[i]] / z * a.scale;
   }
 }
 
-// Weights w = c·s/Z over the selected, Z = Σ s:  ds = (c·dw − Σ w·dw)/Z.  Without division: ds = c·dw.
+// Weights w = c·s/Z over the selected, Z = (Σ s^p)^(1/p):  ds = (c·dw − Σ w·dw · (s/Z)^(p−1))/Z.  Where Z does not move: ds = c·dw/Z.
 // Then softmax: dh = s·(ds − Σ s·ds);  sigmoid: dh = s·(1−s)·ds.
 template <class P> void route_backward(const RouteBackward<P>& a) {
   const Route<P>& f = a.forward;
   for (int64_t n = 0; n < f.rows; ++n) {
     const P* scores_E = f.scores_NE + n * f.experts;
     const int32_t* index_k = f.index_Nk + n * f.k;
-    const P sum = divisor(f, scores_E, index_k);
+    const auto [z, moves] = divisor(f, scores_E, index_k);
     P shared = 0;
-    if (a.d_weight_Nk && f.norm == GateNorm::selected)
+    if (a.d_weight_Nk && moves)
       for (int64_t i = 0; i < f.k; ++i) shared += f.weight_Nk[n * f.k + i] * a.d_weight_Nk[n * f.k + i];
 
     const auto d_score = [&](int64_t e) {
       P d = a.d_scores_NE ? a.d_scores_NE[n * f.experts + e] : P(0);
       if (a.d_weight_Nk)
         for (int64_t i = 0; i < f.k; ++i)
-          if (index_k[i] == e) d += (f.scale * a.d_weight_Nk[n * f.k + i] - shared) / sum;
+          if (index_k[i] == e) d += (f.scale * a.d_weight_Nk[n * f.k + i] - (f.power == 1 ? shared : shared * std::pow(scores_E[e] / z, f.power - 1))) / z;
       return d;
     };
     P mean = 0;

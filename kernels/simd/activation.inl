@@ -35,21 +35,39 @@ template <Activation kActivation> GAMUT_INLINE Activated activated(F x) {
   }
 }
 
-template <Activation kActivation, class T> void forward_rows(const GatedForward<T>& a) {
+// x cut at low and high; its slope is 0 beyond.
+struct Cut {
+  F value, slope;
+};
+GAMUT_INLINE Cut cut(F x, float low, float high) {
+  const F inside = min(set1(high), max(set1(low), x));
+  return {inside, select(inside == x, set1(1.0f), F{})};
+}
+
+// kCut: with a limit or a shift.
+template <Activation kActivation, bool kCut, class T> void forward_rows(const GatedForward<T>& a) {
+  const float limit = a.limit > 0 ? a.limit : __builtin_inff();
   for (int64_t n = 0; n < a.rows; ++n) {
     const T* gate_H = a.gate_NH + n * a.h;
     const T* up_H = a.up_NH ? a.up_NH + n * a.h : nullptr;
     const float weight = a.weight_N ? a.weight_N[n] : 1.0f;
     T* out_H = a.out_NH + n * a.h;
     sweep(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
-      F y = activated<kActivation>(load(gate_H + i, part)).value;
-      if (up_H) y *= load(up_H + i, part);
+      F gate = load(gate_H + i, part);
+      if constexpr (kCut) gate = min(set1(limit), gate);
+      F y = activated<kActivation>(gate).value;
+      if (up_H) {
+        F up = load(up_H + i, part);
+        if constexpr (kCut) up = cut(up, -limit, limit).value + a.up_shift;
+        y *= up;
+      }
       store(out_H + i, weight * y, part);
     });
   }
 }
 
-template <Activation kActivation, class T> void backward_rows(const GatedBackward<T>& a) {
+template <Activation kActivation, bool kCut, class T> void backward_rows(const GatedBackward<T>& a) {
+  const float limit = a.limit > 0 ? a.limit : __builtin_inff();
   for (int64_t n = 0; n < a.rows; ++n) {
     const T *gate_H = a.gate_NH + n * a.h, *d_out_H = a.d_out_NH + n * a.h;
     const T* up_H = a.up_NH ? a.up_NH + n * a.h : nullptr;
@@ -59,12 +77,24 @@ template <Activation kActivation, class T> void backward_rows(const GatedBackwar
     const float weight = a.weight_N ? a.weight_N[n] : 1.0f;
     F d_weight{};
     sweep(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
-      const auto [value, slope] = activated<kActivation>(load(gate_H + i, part));
+      F gate = load(gate_H + i, part), gate_slope{};
+      if constexpr (kCut) {
+        const Cut c = cut(gate, -__builtin_inff(), limit);
+        gate = c.value;
+        gate_slope = c.slope;
+      }
+      auto [value, slope] = activated<kActivation>(gate);
+      if constexpr (kCut) slope *= gate_slope;
       const F d_out = load(d_out_H + i, part);  // zero beyond the row, and with it the sum
       F product = value, d_gate = weight * d_out;
       if (up_H) {
-        const F up = load(up_H + i, part);
-        store(d_up_H + i, d_gate * value, part);
+        F up = load(up_H + i, part), d_up = d_gate * value;
+        if constexpr (kCut) {
+          const Cut c = cut(up, -limit, limit);
+          up = c.value + a.up_shift;
+          d_up *= c.slope;
+        }
+        store(d_up_H + i, d_up, part);
         product *= up;
         d_gate *= up;
       }
@@ -76,48 +106,42 @@ template <Activation kActivation, class T> void backward_rows(const GatedBackwar
   }
 }
 
-}  // namespace
-
-template <class T> void gated_forward(const GatedForward<T>& a) {
-  switch (a.activation) {
+// Calls run.template operator()<activation>().
+template <class Run> void with_activation(Activation activation, Run run) {
+  switch (activation) {
     case Activation::silu:
-      return forward_rows<Activation::silu>(a);
+      return run.template operator()<Activation::silu>();
     case Activation::gelu:
-      return forward_rows<Activation::gelu>(a);
+      return run.template operator()<Activation::gelu>();
     case Activation::gelu_tanh:
-      return forward_rows<Activation::gelu_tanh>(a);
+      return run.template operator()<Activation::gelu_tanh>();
     case Activation::relu:
-      return forward_rows<Activation::relu>(a);
+      return run.template operator()<Activation::relu>();
     case Activation::relu2:
-      return forward_rows<Activation::relu2>(a);
+      return run.template operator()<Activation::relu2>();
     case Activation::quick_gelu:
-      return forward_rows<Activation::quick_gelu>(a);
+      return run.template operator()<Activation::quick_gelu>();
     case Activation::tanh:
-      return forward_rows<Activation::tanh>(a);
+      return run.template operator()<Activation::tanh>();
     case Activation::identity:
-      return forward_rows<Activation::identity>(a);
+      return run.template operator()<Activation::identity>();
   }
 }
 
+}  // namespace
+
+template <class T> void gated_forward(const GatedForward<T>& a) {
+  with_activation(a.activation, [&]<Activation kActivation>() {
+    if (a.limit > 0 || a.up_shift != 0) forward_rows<kActivation, true>(a);
+    else forward_rows<kActivation, false>(a);
+  });
+}
+
 template <class T> void gated_backward(const GatedBackward<T>& a) {
-  switch (a.activation) {
-    case Activation::silu:
-      return backward_rows<Activation::silu>(a);
-    case Activation::gelu:
-      return backward_rows<Activation::gelu>(a);
-    case Activation::gelu_tanh:
-      return backward_rows<Activation::gelu_tanh>(a);
-    case Activation::relu:
-      return backward_rows<Activation::relu>(a);
-    case Activation::relu2:
-      return backward_rows<Activation::relu2>(a);
-    case Activation::quick_gelu:
-      return backward_rows<Activation::quick_gelu>(a);
-    case Activation::tanh:
-      return backward_rows<Activation::tanh>(a);
-    case Activation::identity:
-      return backward_rows<Activation::identity>(a);
-  }
+  with_activation(a.activation, [&]<Activation kActivation>() {
+    if (a.limit > 0 || a.up_shift != 0) backward_rows<kActivation, true>(a);
+    else backward_rows<kActivation, false>(a);
+  });
 }
 
 template void gated_forward(const GatedForward<float>&);

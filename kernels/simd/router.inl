@@ -1,4 +1,4 @@
-// Routing, one row per lane: W rows of E numbers become E vectors and back.
+// Routing, one row per lane: W rows of E numbers become E vectors and back. Norms other than the sum go to ref.
 #include "kernels/ref/router.h"
 #include "kernels/simd/kernels.h"
 #include "kernels/simd/math.h"
@@ -35,6 +35,43 @@ GAMUT_INLINE I ordered(F x) {
   return order == kTaken ? set1i(kTaken + 1) : order;
 }
 
+// Takes the lanes' `last` (−1: none) out of n ranks and gives the index of the largest left, the lowest among equals.
+// see(equal, e): lanes whose choice e may be; the last call for a lane is its choice.
+template <class See> GAMUT_INLINE I next_largest(int64_t n, I* rank, I last, See see) {
+  I best_rank = set1i(kTaken), best{};
+  for (int64_t e = 0; e < n; ++e) {
+    rank[e] = last == static_cast<int32_t>(e) ? set1i(kTaken) : rank[e];
+    best_rank = rank[e] > best_rank ? rank[e] : best_rank;
+  }
+  for (int64_t e = n - 1; e >= 0; --e) {  // the last to be set is the lowest
+    const I equal = rank[e] == best_rank;
+    best = equal ? set1i(static_cast<int32_t>(e)) : best;
+    see(equal, e);
+  }
+  return best;
+}
+
+// Experts outside the kept groups lose their rank.
+GAMUT_INLINE void limit_to_groups(const Route<float>& a, const F* score_E, I* rank_E) {
+  const int64_t each = a.experts / a.groups;
+  I group_rank[kMostExperts];
+  for (int64_t g = 0; g < a.groups; ++g) {
+    F best = set1(-__builtin_inff()), second = best;
+    for (int64_t e = g * each; e < (g + 1) * each; ++e) {
+      const F rank = a.bias_E ? score_E[e] + a.bias_E[e] : score_E[e];
+      second = max(second, min(best, rank));
+      best = max(best, rank);
+    }
+    group_rank[g] = ordered(a.group_best > 1 && each > 1 ? best + second : best);
+  }
+  I last = set1i(-1);
+  for (int64_t i = 0; i < a.kept_groups; ++i) last = next_largest(a.groups, group_rank, last, [](I, int64_t) GAMUT_INLINED {});
+  for (int64_t e = 0; e < a.experts; ++e) {
+    const I kept = (group_rank[e / each] == kTaken) | (last == static_cast<int32_t>(e / each));
+    rank_E[e] = kept ? rank_E[e] : set1i(kTaken);
+  }
+}
+
 // Rows first … first+count−1.
 void route_block(const Route<float>& a, int64_t first, int64_t count) {
   F score_E[kMostExperts];
@@ -52,25 +89,22 @@ void route_block(const Route<float>& a, int64_t first, int64_t count) {
   for (int64_t e = 0; e < a.experts; ++e) rank_E[e] = ordered(a.bias_E ? score_E[e] + a.bias_E[e] : score_E[e]);
   store_columns(count, a.experts, score_E, a.scores_NE + first * a.experts);
 
-  F chosen_k[kMostExperts], total = set1(kGateEpsilon<float>);
+  if (a.groups > 1) limit_to_groups(a, score_E, rank_E);
+
+  F chosen_k[kMostExperts], total{};
   I best = set1i(-1);
   for (int64_t i = 0; i < a.k; ++i) {
-    I best_rank = set1i(kTaken);
-    for (int64_t e = 0; e < a.experts; ++e) {
-      rank_E[e] = best == static_cast<int32_t>(e) ? set1i(kTaken) : rank_E[e];
-      best_rank = rank_E[e] > best_rank ? rank_E[e] : best_rank;
-    }
     F chosen{};
-    for (int64_t e = a.experts - 1; e >= 0; --e) {  // the last to be set is the lowest
-      const I equal = rank_E[e] == best_rank;
-      best = equal ? set1i(static_cast<int32_t>(e)) : best;
-      chosen = select(equal, score_E[e], chosen);
+    if (a.chosen) {
+      for (int64_t r = 0; r < count; ++r) chosen[r] = score_E[a.index_Nk[(first + r) * a.k + i]][r];
+    } else {
+      best = next_largest(a.experts, rank_E, best, [&](I equal, int64_t e) GAMUT_INLINED { chosen = select(equal, score_E[e], chosen); });
+      for (int64_t r = 0; r < count; ++r) a.index_Nk[(first + r) * a.k + i] = best[r];
     }
-    for (int64_t r = 0; r < count; ++r) a.index_Nk[(first + r) * a.k + i] = best[r];
     chosen_k[i] = chosen;
     total += chosen;
   }
-  const F factor = a.norm == GateNorm::selected ? a.scale / total : set1(a.scale);
+  const F factor = a.norm == GateNorm::selected ? a.scale / (max(total, set1(a.floor)) + a.epsilon) : set1(a.scale);
   for (int64_t i = 0; i < a.k; ++i) {
     const F weight = chosen_k[i] * factor;
     for (int64_t r = 0; r < count; ++r) a.weight_Nk[(first + r) * a.k + i] = weight[r];
@@ -92,11 +126,15 @@ void route_backward_block(const RouteBackward<float>& a, int64_t first, int64_t 
     const float *weight_Nk = f.weight_Nk + first * f.k, *d_weight_Nk = a.d_weight_Nk + first * f.k;
     const bool divided = f.norm == GateNorm::selected;
     for (int64_t r = 0; r < count && divided; ++r) {
-      total[r] = kGateEpsilon<float>;
       for (int64_t i = r * f.k; i < (r + 1) * f.k; ++i) {
         total[r] += score_E[index_Nk[i]][r];
         shared[r] += weight_Nk[i] * d_weight_Nk[i];
       }
+      if (total[r] < f.floor) {
+        total[r] = f.floor;
+        shared[r] = 0;
+      }
+      total[r] += f.epsilon;
     }
     for (int64_t r = 0; r < count; ++r) {
       const float inverse = divided ? 1 / total[r] : 1.0f;
@@ -117,12 +155,12 @@ void route_backward_block(const RouteBackward<float>& a, int64_t first, int64_t 
 }  // namespace
 
 template <class P> void route(const Route<P>& a) {
-  if (a.experts > kMostExperts) return ref::route(a);
+  if (a.experts > kMostExperts || a.power != 1) return ref::route(a);
   for (int64_t n = 0; n < a.rows; n += W) route_block(a, n, a.rows - n < W ? a.rows - n : W);
 }
 
 template <class P> void route_backward(const RouteBackward<P>& a) {
-  if (a.forward.experts > kMostExperts) return ref::route_backward(a);
+  if (a.forward.experts > kMostExperts || a.forward.power != 1) return ref::route_backward(a);
   const int64_t rows = a.forward.rows;
   for (int64_t n = 0; n < rows; n += W) route_backward_block(a, n, rows - n < W ? rows - n : W);
 }

@@ -9,7 +9,11 @@ namespace {
 constexpr Activation kAll[] = {Activation::silu,  Activation::gelu,     Activation::gelu_tanh,  Activation::relu,
                                Activation::relu2, Activation::identity, Activation::quick_gelu, Activation::tanh};
 
-template <class T> void check(Activation activation, int64_t h, bool gated, bool weighted) {
+struct CutAt {
+  double limit = 0, up_shift = 0;
+};
+
+template <class T> void check(Activation activation, int64_t h, bool gated, bool weighted, CutAt cut = {}) {
   using P = accumulator<T>;
   const int64_t rows = 3;
   const auto gate = numbers<T>(rows * h, 1, -6, 6), up = numbers<T>(rows * h, 2), d_out = numbers<T>(rows * h, 3),
@@ -17,6 +21,8 @@ template <class T> void check(Activation activation, int64_t h, bool gated, bool
   const size_t n = gate.size();
   std::vector<double> out(n), d_gate(n), d_up(n), d_weight(static_cast<size_t>(rows));
   ref::gated_forward<double>({.activation = activation,
+                              .limit = cut.limit,
+                              .up_shift = cut.up_shift,
                               .rows = rows,
                               .h = h,
                               .gate_NH = gate.data(),
@@ -24,6 +30,8 @@ template <class T> void check(Activation activation, int64_t h, bool gated, bool
                               .weight_N = weighted ? weight.data() : nullptr,
                               .out_NH = out.data()});
   ref::gated_backward<double>({.activation = activation,
+                              .limit = cut.limit,
+                              .up_shift = cut.up_shift,
                                .rows = rows,
                                .h = h,
                                .gate_NH = gate.data(),
@@ -40,6 +48,8 @@ template <class T> void check(Activation activation, int64_t h, bool gated, bool
   for (const auto& c : gated_forward<T>().runnable_here()) {
     Span<T> got(rows * h, h % 3);
     c.fn({.activation = activation,
+          .limit = static_cast<P>(cut.limit),
+          .up_shift = static_cast<P>(cut.up_shift),
           .rows = rows,
           .h = h,
           .gate_NH = gate_s.data(),
@@ -52,6 +62,8 @@ template <class T> void check(Activation activation, int64_t h, bool gated, bool
     Span<T> in_place(gate, 1), up_in_place(up, 2), again(rows * h, 1);
     Span<P> got_weight(rows);
     c.fn({.activation = activation,
+          .limit = static_cast<P>(cut.limit),
+          .up_shift = static_cast<P>(cut.up_shift),
           .rows = rows,
           .h = h,
           .gate_NH = in_place.data(),
@@ -77,6 +89,28 @@ TEST(Activation, MatchesTheDefinitionOnEveryTier) {
         check<float>(activation, h, flag, h % 2 == 0);
         check<bf16>(activation, h, flag, h % 2 == 1);
       }
+}
+
+// Limits within the numbers' range, so that cuts happen; gated layers shift, too.
+TEST(Activation, CutsAndShiftsMatchTheDefinitionOnEveryTier) {
+  for (const Activation activation : kAll)
+    for (const int64_t h : {1, 7, 16, 33})
+      for (const CutAt cut : {CutAt{0.5, 0}, CutAt{0.5, 1}, CutAt{0, -0.25}}) {
+        check<float>(activation, h, true, true, cut);
+        check<bf16>(activation, h, true, false, cut);
+      }
+}
+
+// gate = min(g, 7), up within ±7: (up + 1)·gate·σ(1.702·gate) [gpt-oss, 2025].
+TEST(Activation, ClampedSwiGlu) {
+  const std::vector<double> gate{9, -9, 1}, up{-8, 8, 0.5};
+  const double s7 = 7 / (1 + std::exp(-1.702 * 7)), s9 = -9 / (1 + std::exp(1.702 * 9)), s1 = 1 / (1 + std::exp(-1.702));
+  for (const auto& c : gated_forward<float>().runnable_here()) {
+    const Span<float> gate_s(gate), up_s(up);
+    Span<float> got(3, 0);
+    c.fn({.activation = Activation::quick_gelu, .limit = 7, .up_shift = 1, .rows = 1, .h = 3, .gate_NH = gate_s.data(), .up_NH = up_s.data(), .weight_N = nullptr, .out_NH = got.data()});
+    expect_close<float>(got.values(), {s7 * -6, s9 * 8, s1 * 1.5}, 1e-6, 4e-6, c.name);
+  }
 }
 
 TEST(Activation, BackwardIsTheDerivative) {

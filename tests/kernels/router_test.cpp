@@ -31,14 +31,28 @@ Route<P> arguments(RouterScore score, GateNorm norm, double scale, int64_t rows,
           .weight_Nk = out.weight.data()};
 }
 
-void check(RouterScore score, GateNorm norm, int64_t rows, int64_t experts, int64_t k, bool biased, bool extra) {
+struct Variation {
+  double power = 1, epsilon = 1e-20, floor = 0;
+  int64_t groups = 1, kept_groups = 1, group_best = 1;
+  template <class P> void apply(Route<P>& a) const {
+    a.power = static_cast<P>(power);
+    a.epsilon = static_cast<P>(epsilon);
+    a.floor = static_cast<P>(floor);
+    a.groups = groups;
+    a.kept_groups = kept_groups;
+    a.group_best = group_best;
+  }
+};
+
+void check(RouterScore score, GateNorm norm, int64_t rows, int64_t experts, int64_t k, bool biased, bool extra, const Variation& variation = {}) {
   const double scale = norm == GateNorm::selected ? 2.5 : 1;
   const auto logits = numbers<float>(rows * experts, 1, -4, 4), bias = numbers<float>(experts, 2, -0.5, 0.5);
   const auto d_weight = numbers<float>(rows * k, 3), d_scores = numbers<float>(rows * experts, 4),
              before = numbers<float>(rows * experts, 5);
   Routed<double> want(rows, experts, k);
-  const auto defined =
+  auto defined =
       arguments<double>(score, norm, scale, rows, experts, k, logits.data(), biased ? bias.data() : nullptr, want);
+  variation.apply(defined);
   ref::route(defined);
   std::vector<double> d_logits = before;
   ref::route_backward<double>({.forward = defined,
@@ -51,11 +65,23 @@ void check(RouterScore score, GateNorm norm, int64_t rows, int64_t experts, int6
         std::string(c.name) + " experts " + std::to_string(experts) + " k " + std::to_string(k) + " rows " + std::to_string(rows);
     const Span<float> logits_s(logits, 1), bias_s(bias, 1);
     Routed<float> got(rows, experts, k);
-    const auto a = arguments<float>(score, norm, scale, rows, experts, k, logits_s.data(), biased ? bias_s.data() : nullptr, got);
+    auto a = arguments<float>(score, norm, scale, rows, experts, k, logits_s.data(), biased ? bias_s.data() : nullptr, got);
+    variation.apply(a);
     c.fn(a);
     ASSERT_EQ(got.index.values(), want.index.values()) << what;
     expect_close<float>(got.scores.values(), want.scores.values(), 1e-6, 0, what + " scores");
     expect_close<float>(got.weight.values(), want.weight.values(), 1.5e-6, 0, what + " weights");
+    // The same choices given: the same bits.
+    Routed<float> again(rows, experts, k);
+    std::copy_n(got.index.data(), rows * k, again.index.data());
+    auto given = a;
+    given.chosen = true;
+    given.scores_NE = again.scores.data();
+    given.index_Nk = again.index.data();
+    given.weight_Nk = again.weight.data();
+    c.fn(given);
+    EXPECT_EQ(again.index.values(), got.index.values()) << what;
+    EXPECT_EQ(again.weight.values(), got.weight.values()) << what;
     for (const auto& b : route_backward<float>().runnable_here()) {
       const Span<float> d_weight_s(d_weight, 1), d_scores_s(d_scores, 3);
       Span<float> d_logits_s(before, 1);
@@ -77,6 +103,54 @@ TEST(Router, MatchesTheDefinitionOnEveryTier) {
             if (k <= experts) check(score, norm, 5, experts, k, flag, !flag);
         for (const int64_t rows : {0, 1, 3, 15, 16, 17, 31, 32, 33, 100}) check(score, norm, rows, 8, 2, flag, flag);
       }
+}
+
+TEST(Router, GroupsAndNormsMatchTheDefinitionOnEveryTier) {
+  for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid})
+    for (const bool flag : {false, true}) {
+      for (const int64_t best : {1, 2}) {
+        check(score, GateNorm::selected, 37, 8, 3, flag, !flag, {.groups = 4, .kept_groups = 2, .group_best = best});
+        check(score, GateNorm::none, 37, 160, 6, flag, !flag, {.groups = 8, .kept_groups = 3, .group_best = best});
+        check(score, GateNorm::selected, 21, 256, 8, flag, !flag, {.groups = 8, .kept_groups = 4, .group_best = best});
+        check(score, GateNorm::selected, 5, 600, 8, flag, !flag, {.groups = 600, .kept_groups = 9, .group_best = best});
+        check(score, GateNorm::selected, 5, 12, 2, flag, !flag, {.groups = 12, .kept_groups = 2, .group_best = best});
+      }
+      for (const double power : {0.5, 2.0, 3.0}) check(score, GateNorm::selected, 19, 9, 3, flag, !flag, {.power = power});
+      check(score, GateNorm::selected, 19, 9, 3, flag, !flag, {.epsilon = 0.1});
+      check(score, GateNorm::selected, 40, 9, 2, flag, !flag, {.epsilon = 0, .floor = score == RouterScore::softmax ? 0.8 : 1.7});
+    }
+}
+
+// Eight logits in four groups of which two are kept. Group scores by the two largest scores + bias: .868941, 1.003256, 1.095115, 1.250262.
+TEST(Router, GroupLimitedVectors) {
+  const std::vector<double> logits{0, -1, 2, .5, -.5, 1.5, -2, 1}, bias{.1, 0, -.3, -.2, .85, -.95, .4, 0};
+  struct Expected {
+    RouterScore score;
+    GateNorm norm;
+    double scale;
+    bool biased;
+    int64_t best, k;
+    std::vector<double> index, weight;
+  };
+  const Expected cases[] = {
+      {RouterScore::sigmoid, GateNorm::selected, 2.5, true, 2, 3, {4, 7, 6}, {.768733, 1.488551, .242716}},
+      {RouterScore::sigmoid, GateNorm::selected, 2.5, true, 2, 4, {4, 7, 6, 5}, {.461456, .893550, .145698, .999296}},
+      {RouterScore::softmax, GateNorm::none, 1, false, 1, 3, {2, 5, 3}, {.402728, .244267, .089861}},
+      {RouterScore::softmax, GateNorm::none, 16, false, 1, 3, {2, 5, 3}, {6.443654, 3.908274, 1.437774}},
+      {RouterScore::softmax, GateNorm::selected, 1, false, 1, 3, {2, 5, 3}, {.546549, .331499, .121952}},
+  };
+  for (const Expected& test : cases)
+    for (const auto& c : route<float>().runnable_here()) {
+      const Span<float> logits_s(logits), bias_s(bias);
+      Routed<float> got(1, 8, test.k);
+      auto a = arguments<float>(test.score, test.norm, test.scale, 1, 8, test.k, logits_s.data(), test.biased ? bias_s.data() : nullptr, got);
+      a.groups = 4;
+      a.kept_groups = 2;
+      a.group_best = test.best;
+      c.fn(a);
+      EXPECT_EQ(got.index.values(), test.index) << c.name;
+      expect_close<float>(got.weight.values(), test.weight, 0, test.scale * 1e-6, c.name);
+    }
 }
 
 TEST(Router, PublishedVectors) {
@@ -142,6 +216,20 @@ TEST(Router, BackwardIsTheDerivative) {
                                    .d_logits_NE = d_logits.data()});
       expect_close<double>(d_logits, numeric, 1e-6, 1e-8, "d_logits");
     }
+}
+
+TEST(Router, TiedGroupsAndExpertsGoToTheLowest) {
+  const std::vector<double> logits(12, 1);
+  for (const auto& c : route<float>().runnable_here()) {
+    const Span<float> logits_s(logits);
+    Routed<float> got(1, 12, 4);
+    auto a = arguments<float>(RouterScore::sigmoid, GateNorm::selected, 1, 1, 12, 4, logits_s.data(), nullptr, got);
+    a.groups = 4;
+    a.kept_groups = 2;
+    a.group_best = 2;
+    c.fn(a);
+    EXPECT_EQ(got.index.values(), (std::vector<double>{0, 1, 2, 3})) << c.name;
+  }
 }
 
 TEST(Router, TiesGoToTheLowestIndexAndBiasOnlySelects) {
