@@ -15,9 +15,21 @@ const std::vector<GlossaryEntry>& glossary() {
       {"metric", "share_of_peak", "Arithmetic of a step's matrix products (counted) per second, divided by the highest rate measured on this machine at the start of the run. On accelerators known as MFU."},
       {"metric", "bits_per_byte", "Σ −log2 p of the text's tokens divided by the text's bytes in UTF-8. Comparable across tokenizers and vocabularies, unlike loss per token; lower is better."},
       {"metric", "domains", "bits_per_byte of each domain of the validation text."},
-      {"metric", "routing", "What each mixture of experts did in the step: load, max_violation, balance, z, dropped."},
+      {"metric", "routing", "What each mixture of experts did in the step: load, max_violation, load_entropy, dead_experts, router_entropy, logit_rms, coactivation, balance, z, dropped, drop_rate. "
+                            "In validation lines: load and max_violation over all validation text (global)."},
       {"metric", "load", "How often each expert was chosen: slots, k for each token."},
       {"metric", "max_violation", "Load of the fullest expert divided by the mean load, less 1. 0: balanced; E − 1: all tokens at one expert. [Wang et al. 2024]"},
+      {"metric", "load_entropy", "Entropy of the experts' shares of the slots, divided by ln E. 1: balanced; falling to 0: collapse onto few experts."},
+      {"metric", "dead_experts", "Experts with less than a tenth of the mean load in the step."},
+      {"metric", "router_entropy", "Entropy of a token's scores, mean over tokens, divided by ln E. 1: undecided; 0: every token is sure."},
+      {"metric", "logit_rms", "Root mean square of the router's logits. Growing without end: the router saturates, and z_loss holds it."},
+      {"metric", "coactivation", "Tokens that the most frequent pair of experts shares, times E(E − 1)/(k(k − 1)): 1 as by balanced chance; E(E − 1)/(k(k − 1)) when all tokens take one pair."},
+      {"metric", "drop_rate", "Share of the chosen slots that a capacity dropped."},
+      {"setting", "router losses",
+       "Losses that routers with scores may carry beside balance_loss α·E·Σ f·P [Fedus et al. 2021], all with coefficient 0 unless said: z_loss c·mean(logsumexp²) [ST-MoE]; entropy_loss c·mean H(p), negative spreads; "
+       "importance_loss c·CV² of the experts' summed gates [Shazeer et al. 2017], with variance = population or sample [FastMoE]; sequence_loss, α·E·Σ f·P within each sequence, f from the k largest "
+       "scores without bias [DeepSeek-V3]; device_loss and communication_loss over `devices` groups of experts, of which a token reaches device_reach [DeepSeek-V2]. balance_count says what f counts: slots "
+       "(balanced: 1), tokens (balanced: k) [Hugging Face], first choices alone [GShard]. balance_over = step gathers f over the step's micro-batches so far, P stays the micro-batch's [Qiu et al. 2025]."},
       {"metric", "balance", "E·Σ f·P without coefficient: f the share of an expert's slots, P its mean score. 1 when balanced. [Fedus et al. 2021]"},
       {"metric", "z", "Mean of logsumexp(router logits)² without coefficient: keeps logits small. [Zoph et al., ST-MoE, 2022]"},
       {"metric", "dropped", "Slots that found their expert full and contributed 0; only with a capacity_factor."},

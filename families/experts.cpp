@@ -1,6 +1,7 @@
 #include "families/experts.h"
 
 #include <algorithm>
+#include <set>
 
 #include "families/dense.h"
 #include "modules/channels/routers/router.h"
@@ -34,7 +35,12 @@ std::string write_experts(const Component& channel, const ExpertDialect& dialect
   const std::string activation = activation_key(channel.options.value("activation", "silu"));
   if (!moe.expert.gated || activation.empty()) return "experts that are not gated";
   if ((moe.shared_hidden > 0) != (dialect.shared_hidden_key != nullptr) || moe.shared_gate != (dialect.shared_hidden_key != nullptr)) return moe.shared_hidden > 0 ? "a shared expert" : "no shared expert";
-  if (moe.capacity_factor > 0) return "a capacity that drops tokens";
+  if (moe.drop.limited()) return "a capacity that drops tokens";
+  static const std::set<std::string> known_options{"experts", "top_k", "hidden", "activation", "gated", "shared_hidden", "shared_gate", "router"},
+      known_router{"kind", "score", "normalise", "scale", "balance", "balance_loss", "bias_rate"};
+  for (const auto& [options, known] : {std::pair(&channel.options, &known_options), std::pair(&moe.router_options, &known_router)})
+    for (const auto& [key, value] : options->items())
+      if (!known->contains(key)) return "the option " + key + " of experts";
   if (moe.router != "topk" && moe.router != "random") return "the router " + moe.router;
   const auto router = options_of<TopKOptions>({moe.router, moe.router_options});
   if (router.score != kernels::RouterScore::softmax || router.balance == "bias") return "a router other than softmax top-k";

@@ -143,10 +143,10 @@ Tensor Model::result(Pass& pass, const Head& head, const Tensor& hidden) const {
   return classifier.w_NK ? ops::linear(pass.tape, features, classifier, parameters_.dtype()) : features;
 }
 
-void Model::after_step() {
+void Model::after_step(double progress) {
   for (Stack* stack : {&encoder_, &decoder_})
     for (Layer& layer : stack->layers)
-      if (layer.channel) layer.channel->after_step();
+      if (layer.channel) layer.channel->after_step(progress);
 }
 
 std::vector<std::unique_ptr<MixerState>> Model::start(Tape& tape, int64_t batch, int64_t capacity) const {

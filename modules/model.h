@@ -29,7 +29,7 @@ class Model {
   const std::vector<std::unique_ptr<Head>>& heads() const { return heads_; }
   const Head& head(const std::string& name) const;  // by the name of its result; an Error when the model has none
   Tensor logits(Pass& pass, const Tensor& hidden) const { return result(pass, head("logits"), hidden); }
-  void after_step();           // call once per optimizer step
+  void after_step(double progress = 0);  // call once per optimizer step; progress: the share of the run that is done
   // For every layer the states of its mixer, of its look at the source, of its channel mixer; null where there is none.
   std::vector<std::unique_ptr<MixerState>> start(Tape& tape, int64_t batch, int64_t capacity) const;
 

@@ -38,8 +38,15 @@ struct RoutingRecord {
   int64_t tokens = 0, k = 0;
   std::vector<int64_t> load_E;  // slots each expert was chosen for
   double balance = 0, z = 0;    // loss values without coefficients
+  double entropy = 0;           // of the scores, mean over tokens, divided by ln E; 0 when nothing is scored
+  double logit_square = 0;      // mean square of the router's logits
+  std::vector<int64_t> pairs;   // tokens that took experts a < b together, (0,1), (0,2) … (1,2) …; empty beyond kMostPairedExperts
   int64_t dropped = 0;
-  std::vector<int32_t> index_Nk;  // only when choices are asked for
+  std::vector<int32_t> index_Nk;  // only when choices are asked for; −1: dropped, or a slot without an expert
+
+  static constexpr int64_t kMostPairedExperts = 256;
+  // Adds what another micro-batch of the step did, whose share of the step's tokens is `share`; `*this` starts empty.
+  void add(const RoutingRecord& more, double share);
 };
 
 // One run of tokens [B, T] through a model.
@@ -52,6 +59,9 @@ struct Pass {
   const Tensor* encoded_BSD = nullptr;  // what the encoder made of the source, for layers that look at it
   ops::Visibility source_visibility{.sight = {.causal = false}};  // … and which of its positions they see
   double loss_scale = 1;            // this micro-batch's share of the step, for auxiliary losses
+  uint64_t seed = 0;                // of what is drawn in training: row n of the call draws at place first_row + n of its streams
+  int64_t first_row = 0;            // tokens of the run before this call
+  std::shared_ptr<Tensor> token_loss_N = nullptr;  // ? filled with every token's loss before the pass is undone, for routers that learn from it
   std::vector<std::unique_ptr<MixerState>>* states = nullptr;  // as Model::start made them: T new tokens after those seen before
   std::vector<RoutingRecord>* routing = nullptr;               // wanted when set
   bool routing_choices = false;
@@ -117,7 +127,8 @@ class ChannelMixer {
   virtual Tensor forward(Pass& pass, const Tensor& x_BTD) = 0;
   // What it remembers of earlier positions; null: nothing.
   virtual std::unique_ptr<MixerState> start(Tape&, int64_t /*batch*/) const { return nullptr; }
-  virtual void after_step() {}  // once per optimizer step (balance without a loss)
+  // Once per optimizer step (balance without a loss); `progress`: the share of the run that is done.
+  virtual void after_step(double /*progress*/) {}
 };
 
 }  // namespace gamut

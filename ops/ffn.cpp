@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "base/error.h"
@@ -39,9 +40,75 @@ void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor
     if (!tape.runs()) return;
     problems.push_back({.terms = {{a.raw() + static_cast<size_t>(first * k) * size_of(a.dtype()), k, b}},
                         .m = rows, .n = n, .c = out.raw() + static_cast<size_t>(first * n) * size_of(out.dtype()), .ldc = n,
-                        .c_dtype = out.dtype(), .bias_N = bias ? bias.raw() : nullptr});
+                        .c_dtype = out.dtype(), .bias_N = bias ? bias.raw() + static_cast<size_t>(e * n) * size_of(bias.dtype()) : nullptr});
   }
   kernels::gemm(tape.pool(), problems);
+}
+
+// run(expert, first, rows) over blocks of rows of one expert.
+void for_expert_rows(Tape& tape, const Segments& segments, const std::function<void(int64_t, int64_t, int64_t)>& run) {
+  for_row_blocks(tape, segments.rows(), [&](int64_t first, int64_t count, int) {
+    const int64_t end = first + count;
+    auto e = std::upper_bound(segments.begin.begin(), segments.begin.end(), first) - segments.begin.begin() - 1;
+    for (int64_t at = first; at < end; ++e) {
+      const int64_t stop = std::min(end, segments.begin[static_cast<size_t>(e) + 1]);
+      if (stop > at) run(e, at, stop - at);
+      at = std::max(at, stop);
+    }
+  });
+}
+
+// rows[r] += weight[r]·bias[expert of r].
+void add_weighted_bias(Tape& tape, const Segments& segments, const Tensor& bias_ED, const Tensor& row_weight, const Tensor& rows) {
+  if (!bias_ED) return;
+  tape.count("moe", {.other_flops = 2 * static_cast<double>(rows.elements()), .bytes = 2 * static_cast<double>(rows.bytes())});
+  if (!tape.runs()) return;
+  const int64_t d = rows.width();
+  with_float_type(rows.dtype(), [&]<class T>() {
+    using P = accumulator<T>;
+    for_expert_rows(tape, segments, [&](int64_t e, int64_t first, int64_t count) {
+      const P* bias = bias_ED.data<P>() + e * d;
+      for (int64_t r = first; r < first + count; ++r) {
+        const P weight = row_weight.data<P>()[r];
+        T* row = rows.data<T>() + r * d;
+        for (int64_t c = 0; c < d; ++c) row[c] = static_cast<T>(static_cast<P>(row[c]) + weight * bias[c]);
+      }
+    });
+  });
+}
+
+// bias[e] += Σ over the rows of e of [weight·] gradient, in row order.
+void add_expert_bias_gradient(Tape& t, const Segments& segments, const Tensor& gradient, const Tensor& row_weight, const Tensor& bias) {
+  if (!bias) return;
+  const Tensor sum = t.sum_slot(bias.grad());
+  if (!sum || !t.runs()) return;
+  const int64_t d = gradient.width();
+  with_float_type(gradient.dtype(), [&]<class T>() {
+    using P = accumulator<T>;
+    t.pool().parallel_for(segments.experts(), [&](int64_t e, int) {
+      P* into = sum.data<P>() + e * d;
+      for (int64_t r = segments.begin[static_cast<size_t>(e)]; r < segments.begin[static_cast<size_t>(e) + 1]; ++r) {
+        const P weight = row_weight ? row_weight.data<P>()[r] : P(1);
+        for (int64_t c = 0; c < d; ++c) into[c] += weight * static_cast<P>(gradient.data<T>()[r * d + c]);
+      }
+    });
+  });
+}
+
+// d_weight[r] += ⟨bias[expert of r], dy[r]⟩.
+void add_bias_to_weight_gradient(Tape& t, const Segments& segments, const Tensor& bias_ED, const Tensor& dy, const Tensor& d_row_weight) {
+  if (!bias_ED || !d_row_weight || !t.runs()) return;
+  const int64_t d = dy.width();
+  with_float_type(dy.dtype(), [&]<class T>() {
+    using P = accumulator<T>;
+    for_expert_rows(t, segments, [&](int64_t e, int64_t first, int64_t count) {
+      for (int64_t r = first; r < first + count; ++r) {
+        P sum = 0;
+        for (int64_t c = 0; c < d; ++c) sum += bias_ED.data<P>()[e * d + c] * static_cast<P>(dy.data<T>()[r * d + c]);
+        d_row_weight.data<P>()[r] += sum;
+      }
+    });
+  });
 }
 
 // dW_e += aᵀ·b over the rows of each expert.
@@ -70,7 +137,7 @@ Hidden hidden_forward(Tape& tape, const Segments& segments, const Tensor& x, con
   return hidden;
 }
 
-Tensor activate(Tape& tape, const Hidden& hidden, kernels::Activation activation, const Tensor& row_weight) {
+Tensor activate(Tape& tape, const Hidden& hidden, const FfnWeights& w, const Tensor& row_weight) {
   const auto timing = tape.time("activation");
   const Tensor out = tape.empty(hidden.gate.shape(), hidden.gate.dtype());
   tape.count("activation", {.other_flops = 6 * static_cast<double>(out.elements()), .bytes = 3 * static_cast<double>(out.bytes())});
@@ -79,7 +146,7 @@ Tensor activate(Tape& tape, const Hidden& hidden, kernels::Activation activation
       using P = accumulator<T>;
       const int64_t h = out.width();
       for_row_blocks(tape, out.rows(), [&](int64_t first, int64_t rows, int) {
-        kernels::gated_forward<T>().best().fn({.activation = activation, .rows = rows, .h = h, .gate_NH = hidden.gate.data<T>() + first * h,
+        kernels::gated_forward<T>().best().fn({.activation = w.activation, .limit = static_cast<P>(w.limit), .up_shift = static_cast<P>(w.up_shift), .rows = rows, .h = h, .gate_NH = hidden.gate.data<T>() + first * h,
             .up_NH = hidden.up ? hidden.up.data<T>() + first * h : nullptr, .weight_N = row_weight ? row_weight.data<P>() + first : nullptr,
             .out_NH = out.data<T>() + first * h});
       });
@@ -102,7 +169,7 @@ Tensor segments_backward(Tape& t, const Segments& segments, const Tensor& x, con
       using P = accumulator<T>;
       for_row_blocks(t, x.rows(), [&](int64_t first, int64_t rows, int) {
         const int64_t at = first * h;
-        kernels::gated_backward<T>().best().fn({.activation = w.activation, .rows = rows, .h = h, .gate_NH = hidden.gate.data<T>() + at,
+        kernels::gated_backward<T>().best().fn({.activation = w.activation, .limit = static_cast<P>(w.limit), .up_shift = static_cast<P>(w.up_shift), .rows = rows, .h = h, .gate_NH = hidden.gate.data<T>() + at,
             .up_NH = hidden.up ? hidden.up.data<T>() + at : nullptr, .weight_N = row_weight ? row_weight.data<P>() + first : nullptr,
             .d_out_NH = d_act.data<T>() + at, .d_gate_NH = d_gate.data<T>() + at, .d_up_NH = d_up ? d_up.data<T>() + at : nullptr,
             .d_weight_N = d_row_weight ? d_row_weight.data<P>() + first : nullptr, .out_NH = act.data<T>() + at});
@@ -115,9 +182,16 @@ Tensor segments_backward(Tape& t, const Segments& segments, const Tensor& x, con
   weight_gradient(problems, t, segments, d_gate, x, w.gate);
   if (w.up) weight_gradient(problems, t, segments, d_up, x, w.up);
   if (t.runs() && !problems.empty()) kernels::gemm_at_b(t.pool(), problems);
-  for (const auto& [bias, gradient] : {std::pair(w.down_bias, dy), std::pair(w.gate_bias, d_gate), std::pair(w.up_bias, d_up)})
-    if (bias)
-      if (const Tensor sum = t.sum_slot(bias.grad())) add_column_sums(t, gradient, sum);
+  if (row_weight) {
+    add_bias_to_weight_gradient(t, segments, w.down_bias, dy, d_row_weight);
+    add_expert_bias_gradient(t, segments, dy, row_weight, w.down_bias);
+    add_expert_bias_gradient(t, segments, d_gate, Tensor(), w.gate_bias);
+    add_expert_bias_gradient(t, segments, d_up, Tensor(), w.up_bias);
+  } else {
+    for (const auto& [bias, gradient] : {std::pair(w.down_bias, dy), std::pair(w.gate_bias, d_gate), std::pair(w.up_bias, d_up)})
+      if (bias)
+        if (const Tensor sum = t.sum_slot(bias.grad())) add_column_sums(t, gradient, sum);
+  }
   if (!need_dx) return Tensor();
   const Tensor dx = t.empty(x.shape(), x.dtype());
   std::vector<kernels::Gemm> products;
@@ -156,36 +230,33 @@ void check(const char* who, const Tensor& x, const FfnWeights& w) {
 struct Plan {
   Segments segments;
   Tensor token_R;  // int32: token of each row
-  Tensor row_Nk;   // int32: row of each slot, −1 when dropped
+  Tensor row_Nk;   // int32: row of each slot, −1 when no expert takes it
   Tensor slot_R;   // int32: slot of each row
 };
 
-Plan plan_rows(Tape& tape, const Dispatch& dispatch, int64_t experts, int64_t* dropped) {
+Plan plan_rows(Tape& tape, const Dispatch& dispatch, int64_t experts) {
   const auto timing = tape.time("dispatch");
   const int64_t slots = dispatch.index_Nk.elements(), k = dispatch.index_Nk.width();
   Plan plan;
   plan.segments.begin.assign(static_cast<size_t>(experts) + 1, 0);
   plan.row_Nk = tape.empty({slots}, DType::i32);
   if (!tape.runs()) {
-    plan.segments.begin.back() = dispatch.capacity > 0 ? std::min(slots, dispatch.capacity * experts) : slots;
+    plan.segments.begin.back() = dispatch.most_rows > 0 ? std::min(slots, dispatch.most_rows) : slots;
     for (int64_t e = 0; e < experts; ++e) plan.segments.begin[static_cast<size_t>(e)] = plan.segments.begin.back() * e / experts;
   } else {
     const int32_t* index = dispatch.index_Nk.data<int32_t>();
     std::vector<int64_t> next(static_cast<size_t>(experts), 0);
-    for (int64_t s = 0; s < slots; ++s) ++next[static_cast<size_t>(index[s])];
+    for (int64_t s = 0; s < slots; ++s)
+      if (index[s] >= 0) ++next[static_cast<size_t>(index[s])];
     int64_t total = 0;
     for (int64_t e = 0; e < experts; ++e) {
-      const int64_t rows = dispatch.capacity > 0 ? std::min(next[static_cast<size_t>(e)], dispatch.capacity) : next[static_cast<size_t>(e)];
+      const int64_t rows = next[static_cast<size_t>(e)];
       plan.segments.begin[static_cast<size_t>(e)] = next[static_cast<size_t>(e)] = total;
       total += rows;
     }
     plan.segments.begin.back() = total;
-    if (dropped) *dropped = slots - total;
     int32_t* row = plan.row_Nk.data<int32_t>();
-    for (int64_t s = 0; s < slots; ++s) {
-      const auto e = static_cast<size_t>(index[s]);
-      row[s] = next[e] < plan.segments.begin[e + 1] ? static_cast<int32_t>(next[e]++) : -1;
-    }
+    for (int64_t s = 0; s < slots; ++s) row[s] = index[s] >= 0 ? static_cast<int32_t>(next[static_cast<size_t>(index[s])]++) : -1;
   }
   plan.token_R = tape.empty({plan.segments.rows()}, DType::i32);
   plan.slot_R = tape.empty({plan.segments.rows()}, DType::i32);
@@ -242,7 +313,7 @@ Tensor ffn(Tape& tape, const Tensor& x, const FfnWeights& w) {
   const FfnShape shape{x.rows(), x.width(), w.gate.shape()[-2]};
   Tensor y = tape.output(x.shape(), x.dtype(), trained(x, w));
   const Hidden hidden = hidden_forward(tape, whole, x, w);
-  project(tape, whole, activate(tape, hidden, w.activation, Tensor()), w.down, Side::forward, w.down_bias, y);
+  project(tape, whole, activate(tape, hidden, w, Tensor()), w.down, Side::forward, w.down_bias, y);
   count_products(tape, "ffn", shape, matrices_of(w), 1, size_of(x.dtype()), weight_elements(w));
   if (y.needs_grad())
     tape.record("ffn", [x, w, whole, hidden, shape, dy_cell = y.grad()](Tape& t) {
@@ -255,15 +326,13 @@ Tensor ffn(Tape& tape, const Tensor& x, const FfnWeights& w) {
   return y;
 }
 
-Tensor moe(Tape& tape, const Tensor& x, const Dispatch& dispatch, const FfnWeights& w, int64_t* dropped) {
+Tensor moe(Tape& tape, const Tensor& x, const Dispatch& dispatch, const FfnWeights& w) {
   const auto timing = tape.time("moe");
   check("moe", x, w);
-  if (dropped) *dropped = 0;
-  if (w.gate.shape().rank() != 3 || dispatch.index_Nk.elements() % std::max<int64_t>(x.rows(), 1) != 0 ||
-      dispatch.index_Nk.shape() != dispatch.weight_Nk.shape() || w.gate_bias || w.up_bias || w.down_bias)
-    throw Error({.who = "moe", .what = "x " + x.shape().text() + ", index_Nk " + dispatch.index_Nk.shape().text() + " and experts " + w.gate.shape().text() + " do not fit, or experts have biases"});
+  if (w.gate.shape().rank() != 3 || dispatch.index_Nk.rows() != x.rows() || dispatch.index_Nk.shape() != dispatch.weight_Nk.shape())
+    throw Error({.who = "moe", .what = "x " + x.shape().text() + ", index_Nk " + dispatch.index_Nk.shape().text() + " and experts " + w.gate.shape().text() + " do not fit"});
   const int64_t k = dispatch.index_Nk.width(), experts = w.gate.shape()[0];
-  const Plan plan = plan_rows(tape, dispatch, experts, dropped);
+  const Plan plan = plan_rows(tape, dispatch, experts);
   const FfnShape shape{plan.segments.rows(), x.width(), w.gate.shape()[-2]};
   Tensor y = tape.output(x.shape(), x.dtype(), trained(x, w, dispatch.weight_Nk));
   const Tensor row_weight = tape.empty({plan.segments.rows()}, dispatch.weight_Nk.dtype());
@@ -275,7 +344,8 @@ Tensor moe(Tape& tape, const Tensor& x, const Dispatch& dispatch, const FfnWeigh
   const Hidden hidden = hidden_forward(tape, plan.segments, rows, w);
   {
     const Tensor results = tape.empty(rows.shape(), x.dtype());
-    project(tape, plan.segments, activate(tape, hidden, w.activation, row_weight), w.down, Side::forward, Tensor(), results);
+    project(tape, plan.segments, activate(tape, hidden, w, row_weight), w.down, Side::forward, Tensor(), results);
+    add_weighted_bias(tape, plan.segments, w.down_bias, row_weight, results);
     combine(tape, results, plan, k, y);
   }
   count_products(tape, "moe", shape, matrices_of(w), 1, size_of(x.dtype()), weight_elements(w));

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <iostream>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -52,16 +54,41 @@ void agree_with_folder(const Recipe& recipe, const fs::path& file) {
   throw Error({.who = "train", .what = "the folder holds a run with another recipe", .where = file.string(), .hint = "choose another run.dir, or delete this one"});
 }
 
+// Load of the fullest expert over the mean, less 1.
+double max_violation(const std::vector<int64_t>& load_E) {
+  const double sum = std::accumulate(load_E.begin(), load_E.end(), 0.0), mean = sum / static_cast<double>(load_E.size());
+  return mean > 0 ? static_cast<double>(*std::max_element(load_E.begin(), load_E.end())) / mean - 1 : 0.0;
+}
+
 Json routing_json(const std::vector<RoutingRecord>& records) {
   Json rows = Json::array();
   for (const RoutingRecord& r : records) {
-    int64_t most = 0, sum = 0;
+    const double slots = std::accumulate(r.load_E.begin(), r.load_E.end(), 0.0), experts = static_cast<double>(r.load_E.size()), k = static_cast<double>(r.k);
+    double spread = 0;
+    int64_t dead = 0;
     for (const int64_t n : r.load_E) {
-      most = std::max(most, n);
-      sum += n;
+      const double share = slots > 0 ? static_cast<double>(n) / slots : 0.0;
+      if (share > 0) spread -= share * std::log(share);
+      dead += share < 0.1 / experts;
     }
-    const double mean = static_cast<double>(sum) / static_cast<double>(r.load_E.size());
-    rows.push_back({{"layer", r.layer}, {"load", r.load_E}, {"max_violation", mean > 0 ? static_cast<double>(most) / mean - 1 : 0.0}, {"balance", r.balance}, {"z", r.z}, {"dropped", r.dropped}});
+    Json row = {{"layer", r.layer}, {"load", r.load_E}, {"max_violation", max_violation(r.load_E)}, {"load_entropy", experts > 1 ? spread / std::log(experts) : 1.0}, {"dead_experts", dead},
+                {"router_entropy", r.entropy}, {"logit_rms", std::sqrt(r.logit_square)}, {"balance", r.balance}, {"z", r.z}, {"dropped", r.dropped},
+                {"drop_rate", slots > 0 ? static_cast<double>(r.dropped) / slots : 0.0}};
+    if (!r.pairs.empty() && k > 1 && r.tokens > 0)
+      row["coactivation"] = static_cast<double>(*std::max_element(r.pairs.begin(), r.pairs.end())) / static_cast<double>(r.tokens) * experts * (experts - 1) / (k * (k - 1));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+// Balance of every layer over all validation text.
+Json global_violation(const std::vector<DomainScore>& scores) {
+  Json rows = Json::array();
+  for (size_t l = 0; !scores.empty() && l < scores[0].load_LE.size(); ++l) {
+    std::vector<int64_t> load(scores[0].load_LE[l].size());
+    for (const DomainScore& s : scores)
+      for (size_t e = 0; e < load.size(); ++e) load[e] += s.load_LE[l][e];
+    rows.push_back({{"layer", scores[0].layers[l]}, {"load", load}, {"max_violation", max_violation(load)}});
   }
   return rows;
 }
@@ -162,7 +189,9 @@ class Run {
     last_ = measure_(scores);
     Json domains = Json::object();
     for (size_t d = 0; d < scores.size(); ++d) domains[data_->domains[d]] = measure_({scores[d]});
-    metrics_->append({{"step", step}, {"kind", bytes == 0 ? "final" : "validation"}, {"tokens", trainer_->tokens_seen()}, {measure_.key, last_}, {"domains", domains}, {"seconds", since(start)}});
+    Json line = {{"step", step}, {"kind", bytes == 0 ? "final" : "validation"}, {"tokens", trainer_->tokens_seen()}, {measure_.key, last_}, {"domains", domains}, {"seconds", since(start)}};
+    if (Json routing = global_violation(scores); !routing.empty()) line["routing"] = std::move(routing);
+    metrics_->append(line);
     board_->append(step, std::vector<Scalar>{{"validation/" + measure_.key, static_cast<float>(last_)}});
   }
 

@@ -15,21 +15,8 @@ namespace {
 
 // Adds the routing of one micro-batch to the step's.
 void add_routing(std::vector<RoutingRecord>& sum, const std::vector<RoutingRecord>& more, double share) {
-  if (sum.empty()) {
-    sum = more;
-    for (RoutingRecord& r : sum) {
-      r.balance *= share;
-      r.z *= share;
-    }
-    return;
-  }
-  for (size_t i = 0; i < sum.size(); ++i) {
-    sum[i].tokens += more[i].tokens;
-    sum[i].dropped += more[i].dropped;
-    sum[i].balance += share * more[i].balance;
-    sum[i].z += share * more[i].z;
-    for (size_t e = 0; e < sum[i].load_E.size(); ++e) sum[i].load_E[e] += more[i].load_E[e];
-  }
+  sum.resize(more.size());
+  for (size_t i = 0; i < sum.size(); ++i) sum[i].add(more[i], share);
 }
 
 struct MicroResult {
@@ -39,9 +26,12 @@ struct MicroResult {
 
 // Forward and backward of one micro-batch; gradients add up in the parameters' cells. Serves real runs and plans alike.
 MicroResult run_micro_batch(Model& model, const Objective& objective, const Device& device, const Example& example, double step_weight, double share,
-                            std::vector<RoutingRecord>* routing) {
+                            uint64_t seed, int64_t first_row, std::vector<RoutingRecord>* routing) {
   Tape tape(device, Tape::Mode::training);
-  const ops::HeadLoss head = objective.loss(model, {.tape = tape, .loss_scale = share, .routing = routing}, example, 1.0 / step_weight);
+  const auto token_loss = std::make_shared<Tensor>();
+  const ops::HeadLoss head =
+      objective.loss(model, {.tape = tape, .loss_scale = share, .seed = seed, .first_row = first_row, .token_loss_N = token_loss, .routing = routing}, example, 1.0 / step_weight);
+  *token_loss = head.token_N;
   MicroResult result;
   if (tape.runs()) {
     result.loss = head.loss.dtype() == DType::f64 ? *head.loss.data<double>() : static_cast<double>(*head.loss.data<float>());
@@ -79,7 +69,7 @@ StepPlan plan_step(const ModelSpec& spec, const TrainerOptions& options, ThreadP
       const int64_t rows = std::min(options.micro(), options.batch_rows - first);
       const auto text = std::span(any).first(static_cast<size_t>(rows * options.length));
       const Example example = objective->example({rows, options.length, text, text}, {});
-      for (const auto& [name, cost] : run_micro_batch(model, *objective, device, example, 1, 1, nullptr).ledger) plan.ledger[name] += cost;
+      for (const auto& [name, cost] : run_micro_batch(model, *objective, device, example, 1, 1, 0, 0, nullptr).ledger) plan.ledger[name] += cost;
     }
     model.parameters().mark_changed();
   }
@@ -141,7 +131,7 @@ StepResult Trainer::step() {
     const int64_t rows = std::min(options_.micro(), batch.rows - first);
     const double share = static_cast<double>(rows) / static_cast<double>(batch.rows);
     std::vector<RoutingRecord> routing;
-    const MicroResult micro = run_micro_batch(*model_, *objective_, device_, example.slice(first, rows), weight, share, &routing);
+    const MicroResult micro = run_micro_batch(*model_, *objective_, device_, example.slice(first, rows), weight, share, options_.seed, (position + first) * batch.length, &routing);
     result.loss += micro.loss;
     result.auxiliary += micro.total - micro.loss;
     add_routing(result.routing, routing, share);
@@ -165,7 +155,7 @@ StepResult Trainer::step() {
     const auto timing = time("optimizer");
     optimizer_->step(pool(), factor, result.gradient_norm);
   }
-  model_->after_step();
+  model_->after_step(static_cast<double>(result.step) / static_cast<double>(std::max<int64_t>(options_.steps, 1)));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "modules/module.h"
+#include "ops/capacity.h"
 #include "ops/ffn.h"
 
 namespace gamut {
@@ -9,19 +10,43 @@ namespace gamut {
 std::unique_ptr<ChannelMixer> build_ffn(const BuildContext& ctx, Config& options);
 std::unique_ptr<ChannelMixer> build_shifted_ffn(const BuildContext& ctx, Config& options);
 std::unique_ptr<ChannelMixer> build_moe(const BuildContext& ctx, Config& options);
+std::unique_ptr<ChannelMixer> build_soft_moe(const BuildContext& ctx, Config& options);
 
 // The options that dense layers and experts share.
 struct FfnOptions {
   int64_t hidden;
   kernels::Activation activation;
   bool gated, bias;
+  double limit, up_shift;  // of the gated product (kernels/activation.h)
   static FfnOptions take(Config& cfg);
+};
+
+// How many slots an expert takes, and who is dropped. [docs of the channel mixer "moe"]
+struct DropOptions {
+  double factor;          // 0 with slots = 0: dropless
+  int64_t slots, least;   // a fixed number; never fewer
+  std::string formula;    // of factor: ceil | floor | tutel | fairseq | tokens
+  std::string group;      // batch | sequence | tokens
+  int64_t group_tokens;
+  ops::DropRule rule;
+  bool choices_first, always, skip_padding;
+  double kept_sum;        // > 0: the kept gates of a token are made to sum to this
+  static DropOptions take(Config& cfg);
+  bool limited() const { return factor > 0 || slots > 0; }
+  bool looks_ahead() const { return limited() && (rule != ops::DropRule::position || choices_first); }
+  // Slots of one expert among `tokens` that compete, each with k choices of `experts`.
+  int64_t capacity(int64_t tokens, int64_t k, int64_t experts) const;
 };
 
 struct MoeOptions {
   int64_t experts, top_k, shared_hidden;
-  double capacity_factor;  // 0: dropless
+  int64_t zero_experts, identity_experts;  // routed like the others, after them: they give 0, or x
   bool shared_gate;        // σ(w·x) on what the shared expert gives
+  bool residual;           // softmax(W x + b) weighs the routed and the shared part
+  int64_t routed() const { return experts + zero_experts + identity_experts; }
+  bool weigh_input;        // g multiplies an expert's input, not its output
+  bool allow_lookahead;
+  DropOptions drop;
   FfnOptions expert;
   std::string router;      // kind
   Json router_options;     // the rest of the router's table

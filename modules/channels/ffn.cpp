@@ -20,20 +20,24 @@ FfnOptions FfnOptions::take(Config& cfg) {
   o.activation = activation_option(cfg, "activation", "silu");
   o.gated = cfg.take<bool>("gated", true);
   o.bias = cfg.take<bool>("bias", false);
+  o.limit = cfg.take_in<double>("limit", 0.0, 0, 1e6);
+  o.up_shift = cfg.take_in<double>("up_shift", 0.0, -1e6, 1e6);
+  if (!o.gated && (o.limit > 0 || o.up_shift != 0)) cfg.reject(o.limit > 0 ? "limit" : "up_shift", "belongs to gated layers");
   return o;
 }
 
 ops::FfnWeights add_ffn(const BuildContext& ctx, const FfnOptions& o, int64_t experts, double active, const std::string& name) {
   const int64_t d = ctx.spec.width, h = o.hidden;
   const auto shape = [&](int64_t n, int64_t k) { return experts > 0 ? Shape{experts, n, k} : Shape{n, k}; };
-  ops::FfnWeights w{.activation = o.activation};
+  const auto row = [&](int64_t n) { return experts > 0 ? Shape{experts, n} : Shape{n}; };
+  ops::FfnWeights w{.activation = o.activation, .limit = o.limit, .up_shift = o.up_shift};
   w.gate = ctx.add(name + "gate", shape(h, d), Role::matrix, ctx.matrix(), true, active);
   if (o.gated) w.up = ctx.add(name + "up", shape(h, d), Role::matrix, ctx.matrix(), true, active);
   w.down = ctx.add(name + "down", shape(d, h), Role::matrix, ctx.into_residual(), true, active);
   if (o.bias) {
-    w.gate_bias = ctx.add(name + "gate_bias", {h}, Role::bias, Init::constant(0));
-    if (o.gated) w.up_bias = ctx.add(name + "up_bias", {h}, Role::bias, Init::constant(0));
-    w.down_bias = ctx.add(name + "down_bias", {d}, Role::bias, Init::constant(0));
+    w.gate_bias = ctx.add(name + "gate_bias", row(h), Role::bias, Init::constant(0), true, active);
+    if (o.gated) w.up_bias = ctx.add(name + "up_bias", row(h), Role::bias, Init::constant(0), true, active);
+    w.down_bias = ctx.add(name + "down_bias", row(d), Role::bias, Init::constant(0), true, active);
   }
   return w;
 }

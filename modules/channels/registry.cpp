@@ -1,19 +1,39 @@
-#include "modules/channels/channels.h"
 #include "modules/registry.h"
+#include "modules/channels/channels.h"
 
 namespace gamut {
 
 const std::vector<Registered<ChannelMixer>>& channel_mixers() {
   static const std::vector<Registered<ChannelMixer>> rows{
       {"ffn",
-       "Feed-forward layer: down(act(gate x) ∘ up x), or down(act(gate x)) when gated = false. Options: hidden, activation, gated, bias. "
+       "Feed-forward layer: down(act(gate x) ∘ up x), or down(act(gate x)) when gated = false. Options: hidden, activation, gated, bias, limit, up_shift (see "
+       "moe). "
        "[Shazeer, GLU variants improve Transformer, 2020]",
        build_ffn},
       {"moe",
-       "Mixture of experts: a router sends each token to top_k of `experts` feed-forward layers; y = Σ g_e·FFN_e(x), plus a shared FFN of shared_hidden units "
-       "that every token passes. capacity_factor c > 0 lets an expert take at most ⌈c·N·k/E⌉ slots, later ones are dropped; 0 is dropless. Options: experts, top_k, "
-       "hidden (of one expert), activation, gated, capacity_factor, shared_hidden, shared_gate (σ(w·x) on the shared expert), router.kind and its options. [Shazeer et al. 2017; Dai et al., DeepSeekMoE, 2024]",
+       "Mixture of experts: a router sends each token to top_k of `experts` feed-forward layers; y = Σ g_e·FFN_e(x), or Σ FFN_e(g_e·x) with weigh = input "
+       "[Llama 4], plus a shared FFN of "
+       "shared_hidden units that every token passes, times σ(w·x) with shared_gate; with residual softmax(W x + b) weighs both parts [Rajbhandari et al., "
+       "DeepSpeed-MoE, 2022]. zero_experts and identity_experts "
+       "are routed to like the others and give 0 or x [Jin et al., MoE++, 2024; LongCat-Flash, 2025]. Dropless unless capacity_factor c > 0 or capacity > 0 (a "
+       "fixed number) lets an expert take only so many slots: "
+       "capacity_formula ceil ⌈c·T·k/E⌉ [Megatron], floor [MegaBlocks], tutel k·⌊c·⌈T/E⌉⌋, fairseq k·⌈T/E⌉, tokens ⌈c·T⌉ [NLLB], at least capacity_min; T "
+       "counts the batch, a sequence or group_tokens "
+       "tokens (capacity_group). drop says who stays: position, probability (largest gates), prioritised (tokens by their best score), random; drop_order "
+       "token or choice (all first choices before "
+       "any second); drop_when training or always; drop_padding leaves padding out; kept_sum s > 0 divides the gates of what is kept by their sum, times s. "
+       "Dropped tokens pass by the residual. "
+       "A causal model refuses what looks at later tokens, unless allow_lookahead. Options beside these: experts, top_k, hidden (of one expert), activation, "
+       "gated, bias, limit (cuts the gate at limit and "
+       "up at ±limit), up_shift (added to up) [gpt-oss], router.kind and its options. [Shazeer et al. 2017; Dai et al., DeepSeekMoE, 2024]",
        build_moe},
+      {"soft_moe",
+       "Soft mixture of experts: each of `slots` slots of an expert takes a mean of the sequence's tokens weighted by a softmax over tokens, each token a mean "
+       "of all slots' results weighted by a softmax "
+       "over slots; scores are cosines times a learned scale. Differentiable and balanced, but it looks at later tokens: a causal model refuses it unless "
+       "allow_lookahead. "
+       "Options: experts, slots (of one expert), allow_lookahead, and those of ffn. [Puigcerver et al., From sparse to soft mixtures of experts, 2023]",
+       build_soft_moe},
       {"shifted_ffn",
        "A feed-forward layer whose input is mixed with that of the position before: x + (x_prev − x)∘μ. Options as ffn. [Peng et al., RWKV, 2023]",
        build_shifted_ffn},

@@ -40,6 +40,11 @@ std::vector<Variant> variants() {
       {"moe_sigmoid_bias_shared", moe({{"shared_hidden", 16}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}}}})},
       {"moe_switch", moe({{"top_k", 1}, {"router", {{"kind", "switch"}}}})},
       {"moe_hash", moe({{"router", {{"kind", "hash"}}}})},
+      {"moe_hierarchical", moe({{"experts", 8}, {"top_k", 4}, {"router", {{"kind", "hierarchical"}, {"groups", 4}, {"group_k", 2}}}})},
+      {"moe_biases_cut", moe({{"bias", true}, {"activation", "quick_gelu"}, {"limit", 0.5}, {"up_shift", 1}, {"router", {{"linear_bias", true}}}})},
+      {"moe_weighed_input", moe({{"top_k", 1}, {"weigh", "input"}, {"shared_hidden", 16}, {"router", {{"score", "sigmoid"}, {"normalise", false}}}})},
+      {"moe_residual_identity", moe({{"top_k", 3}, {"zero_experts", 1}, {"identity_experts", 2}, {"shared_hidden", 16}, {"residual", true}, {"router", {{"normalise", false}}}})},
+      {"moe_groups", moe({{"experts", 8}, {"top_k", 3}, {"router", {{"score", "sigmoid"}, {"groups", 4}, {"kept_groups", 2}, {"group_score", "sum2"}, {"balance", "bias"}}}})},
   };
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "modules/channels/routers/router.h"
+#include "ops/capacity.h"
 #include "ops/ffn.h"
 #include "tiny_models.h"
 
@@ -144,7 +145,7 @@ TEST(LossFreeBias, MovesAgainstTheLoadOfTheWholeStep) {
       expect_plain(bench, r, {.sigmoid = true, .bias = expected});
       for (size_t e = 0; e < 4; ++e) load[e] += r.load_E.data<int32_t>()[e];
     }
-    bench.router->after_step();
+    bench.router->after_step(0);
     for (size_t e = 0; e < 4; ++e) expected[e] += load[e] < kTokens ? 0.25 : load[e] > kTokens ? -0.25 : 0;  // mean: 2·24·2/4
     EXPECT_EQ(elements(bench.bias()), expected);
   }
@@ -156,7 +157,7 @@ TEST(LossFreeBias, EvaluationDoesNotCount) {
   Tape tape(bench.device, Tape::Mode::inference);
   Pass pass{.tape = tape, .ids_BT = bench.ids};
   bench.router->route(pass, bench.x);
-  bench.router->after_step();
+  bench.router->after_step(0);
   EXPECT_EQ(elements(bench.bias()), std::vector<double>(4, 0));
 }
 
@@ -197,17 +198,17 @@ TEST(Capacity, DropsTheLastSlotsOfAFullExpert) {
   const int64_t capacity = 10;  // of 12 on average
   const Tensor kept = bench.tape.empty({kTokens, 2}, DType::f64);
   std::vector<int64_t> taken(4);
-  int64_t expected = 0, dropped = -1, none = -1;
+  int64_t expected = 0, dropped = -1;
   for (int64_t s = 0; s < 2 * kTokens; ++s) {
     const bool fits = taken[static_cast<size_t>(r.index_Nk.data<int32_t>()[s])]++ < capacity;
     kept.data<double>()[s] = fits ? r.weight_Nk.data<double>()[s] : 0;
     expected += !fits;
   }
   ASSERT_GT(expected, 0);
-  const Tensor limited = ops::moe(bench.tape, bench.x, {r.index_Nk, r.weight_Nk, capacity}, w, &dropped);
-  const Tensor plain = ops::moe(bench.tape, bench.x, {r.index_Nk, kept, 0}, w, &none);
+  const Tensor index = ops::drop(bench.tape, r.index_Nk, r.weight_Nk, 4, {.limit = capacity}, &dropped);
+  const Tensor limited = ops::moe(bench.tape, bench.x, {index, r.weight_Nk}, w);
+  const Tensor plain = ops::moe(bench.tape, bench.x, {r.index_Nk, kept}, w);
   EXPECT_EQ(dropped, expected);
-  EXPECT_EQ(none, 0);
   const std::vector<double> a = elements(limited), b = elements(plain);
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-13);
 }

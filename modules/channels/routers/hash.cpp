@@ -1,54 +1,173 @@
 #include <algorithm>
+#include <numeric>
 
 #include "base/rng.h"
 #include "modules/channels/routers/router.h"
+#include "modules/state.h"
 
 namespace gamut {
 namespace {
 
-class Hash : public Router {
+// Rows of expert ids that tokens look up; gates are constant.
+class Lookup : public Router {
  public:
-  Hash(const RouterContext& ctx, double scale) : experts_(ctx.experts), k_(ctx.k), scale_(scale), dtype_(ctx.build.parameters.dtype()), vocab_(ctx.build.spec.vocab) {
-    // The same table in every layer and run: the control has no randomness of its own.
-    const RandomStream stream(0, "hash router", std::to_string(ctx.build.layer));
-    table_.resize(static_cast<size_t>(vocab_ * k_));
-    std::vector<int32_t> order(static_cast<size_t>(experts_));
-    for (int64_t v = 0; v < vocab_; ++v) {
-      for (int64_t e = 0; e < experts_; ++e) order[static_cast<size_t>(e)] = static_cast<int32_t>(e);
-      for (int64_t j = 0; j < k_; ++j) {  // k distinct experts: the first steps of a shuffle
-        const auto other = static_cast<size_t>(j) + stream.below(static_cast<uint64_t>(v * k_ + j), static_cast<uint64_t>(experts_ - j));
-        std::swap(order[static_cast<size_t>(j)], order[other]);
-        table_[static_cast<size_t>(v * k_ + j)] = order[static_cast<size_t>(j)];
-      }
-    }
-  }
+  Lookup(const RouterContext& ctx, double scale)
+      : experts_(ctx.experts), k_(ctx.k), gate_(scale / static_cast<double>(ctx.k)), dtype_(ctx.build.parameters.dtype()), vocab_(ctx.build.spec.vocab) {}
 
   ops::Routing route(Pass& pass, const Tensor&) override {
     Tape& tape = pass.tape;
     const int64_t n = pass.ids_BT.elements();
-    ops::Routing r{.index_Nk = tape.empty({n, k_}, DType::i32), .weight_Nk = tape.empty({n, k_}, dtype_), .load_E = tape.zeros({experts_}, DType::i32), .scores_NE = Tensor(), .logits_NE = Tensor()};
-    if (!tape.runs()) return r;
-    const double gate = scale_ / static_cast<double>(k_);
-    for (int64_t t = 0; t < n; ++t)
-      for (int64_t j = 0; j < k_; ++j) {
-        const int32_t e = table_[static_cast<size_t>(pass.ids_BT.data<int32_t>()[t] * k_ + j)];
-        r.index_Nk.data<int32_t>()[t * k_ + j] = e;
-        ++r.load_E.data<int32_t>()[e];
-      }
-    with_float_type(dtype_, [&]<class P>() { std::fill_n(r.weight_Nk.data<P>(), n * k_, P(static_cast<float>(gate))); });
+    ops::Routing r{.index_Nk = tape.empty({n, k_}, DType::i32),
+                   .weight_Nk = tape.empty({n, k_}, dtype_),
+                   .load_E = Tensor(),
+                   .scores_NE = Tensor(),
+                   .logits_NE = Tensor()};
+    look_up(pass, r.index_Nk);
+    if (tape.runs()) with_float_type(dtype_, [&]<class P>() { std::fill_n(r.weight_Nk.data<P>(), n * k_, P(static_cast<float>(gate_))); });
+    r.load_E = ops::count_experts(tape, r.index_Nk, experts_);
     return r;
   }
 
- private:
+ protected:
+  virtual void look_up(Pass& pass, const Tensor& index_Nk) = 0;
+
+  // k distinct experts of `count` from `first` on, drawn by `key`: the first steps of a shuffle.
+  void draw(const RandomStream& stream, uint64_t key, int64_t first, int64_t count, int64_t k, int32_t* out) const {
+    std::vector<int32_t> order(static_cast<size_t>(count));
+    std::iota(order.begin(), order.end(), static_cast<int32_t>(first));
+    for (int64_t j = 0; j < k; ++j) {
+      const auto other = static_cast<size_t>(j) + stream.below(key * static_cast<uint64_t>(k_) + static_cast<uint64_t>(j), static_cast<uint64_t>(count - j));
+      std::swap(order[static_cast<size_t>(j)], order[other]);
+      out[j] = order[static_cast<size_t>(j)];
+    }
+  }
+
   int64_t experts_, k_;
-  double scale_;
+  double gate_;
   DType dtype_;
   int64_t vocab_;
+};
+
+class Hash : public Lookup {
+ public:
+  Hash(const RouterContext& ctx, double scale, std::vector<int32_t> table_Vk) : Lookup(ctx, scale), table_(std::move(table_Vk)) {}
+  // The same table in every run: the control has no randomness of its own. Slot j of `blocks` draws from the j-th part of the experts.
+  static std::unique_ptr<Hash> random(const RouterContext& ctx, double scale, bool blocks) {
+    auto h = std::make_unique<Hash>(ctx, scale, std::vector<int32_t>(static_cast<size_t>(ctx.build.spec.vocab * ctx.k)));
+    const RandomStream stream(0, "hash router", std::to_string(ctx.build.layer));
+    const int64_t part = ctx.experts / ctx.k;
+    for (int64_t v = 0; v < h->vocab_; ++v) {
+      int32_t* row = h->table_.data() + v * ctx.k;
+      if (!blocks)
+        h->draw(stream, static_cast<uint64_t>(v), 0, ctx.experts, ctx.k, row);
+      else
+        for (int64_t j = 0; j < ctx.k; ++j)
+          row[j] = static_cast<int32_t>(j * part + static_cast<int64_t>(stream.below(static_cast<uint64_t>(v * ctx.k + j), static_cast<uint64_t>(part))));
+    }
+    return h;
+  }
+
+ protected:
+  void look_up(Pass& pass, const Tensor& index) override {
+    if (!pass.tape.runs()) return;
+    for (int64_t t = 0; t < index.rows(); ++t) std::copy_n(table_.begin() + pass.ids_BT.data<int32_t>()[t] * k_, k_, index.data<int32_t>() + t * k_);
+  }
+
+ private:
   std::vector<int32_t> table_;  // [V, k]
+};
+
+// Experts drawn by the token and the one before it; the first of a sequence has none before.
+class HashBigram : public Lookup {
+ public:
+  HashBigram(const RouterContext& ctx, double scale) : Lookup(ctx, scale), stream_(0, "bigram hash router", std::to_string(ctx.build.layer)) {}
+
+  // The last id + 1; 0 before the first.
+  std::unique_ptr<MixerState> start(Tape& tape, int64_t batch) const override {
+    auto state = std::make_unique<RecurrentState>();
+    state->add(tape, {batch, 1}, DType::i32);
+    return state;
+  }
+
+ protected:
+  void look_up(Pass& pass, const Tensor& index) override {
+    const Tensor last = pass.state ? static_cast<RecurrentState&>(*pass.state).advance(pass.tape, pass.length())[0] : Tensor();
+    if (!pass.tape.runs()) return;
+    const int64_t length = pass.length();
+    for (int64_t row = 0; row < pass.batch(); ++row) {
+      int64_t before = last ? last.data<int32_t>()[row] : 0;
+      for (int64_t t = row * length; t < (row + 1) * length; ++t) {
+        const int64_t id = pass.ids_BT.data<int32_t>()[t];
+        draw(stream_, static_cast<uint64_t>(before * vocab_ + id), 0, experts_, k_, index.data<int32_t>() + t * k_);
+        before = id + 1;
+      }
+      if (last) last.data<int32_t>()[row] = static_cast<int32_t>(before);
+    }
+  }
+
+ private:
+  RandomStream stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<Router> build_hash(const RouterContext& ctx, Config& cfg) { return std::make_unique<Hash>(ctx, cfg.take<double>("scale", 1.0)); }
+std::vector<int32_t> balanced_table(std::span<const double> frequency_V, int64_t experts, int64_t k) {
+  const auto vocab = static_cast<int64_t>(frequency_V.size());
+  std::vector<int64_t> by_frequency(static_cast<size_t>(vocab)), order(static_cast<size_t>(experts));
+  std::iota(by_frequency.begin(), by_frequency.end(), 0);
+  std::stable_sort(by_frequency.begin(), by_frequency.end(),
+                   [&](int64_t a, int64_t b) { return frequency_V[static_cast<size_t>(a)] > frequency_V[static_cast<size_t>(b)]; });
+  std::vector<double> load(static_cast<size_t>(experts));
+  std::vector<int32_t> table(static_cast<size_t>(vocab * k));
+  for (const int64_t v : by_frequency) {
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int64_t a, int64_t b) {
+      const double la = load[static_cast<size_t>(a)], lb = load[static_cast<size_t>(b)];
+      return la != lb ? la < lb : a < b;
+    });
+    for (int64_t j = 0; j < k; ++j) {
+      table[static_cast<size_t>(v * k + j)] = static_cast<int32_t>(order[static_cast<size_t>(j)]);
+      load[static_cast<size_t>(order[static_cast<size_t>(j)])] += frequency_V[static_cast<size_t>(v)];
+    }
+  }
+  return table;
+}
+
+std::unique_ptr<Router> build_hash(const RouterContext& ctx, Config& cfg) {
+  const double scale = cfg.take<double>("scale", 1.0);
+  const std::string kind = cfg.take_choice("table", "random", {"random", "modulo", "balanced", "multi", "given"});
+  const int64_t vocab = ctx.build.spec.vocab;
+  const auto frequencies = cfg.take<std::vector<double>>("frequencies", {});
+  const auto given = cfg.take<std::vector<int64_t>>("experts_of", {});
+  if (!frequencies.empty() && kind != "balanced") cfg.reject("frequencies", "belong to table = \"balanced\"");
+  if (!given.empty() && kind != "given") cfg.reject("experts_of", "belongs to table = \"given\"");
+  if (kind == "random" || kind == "multi") {
+    if (kind == "multi" && ctx.experts % ctx.k != 0)
+      cfg.reject("table", "cannot be multi: top_k = " + std::to_string(ctx.k) + " parts do not divide " + std::to_string(ctx.experts) + " experts");
+    return Hash::random(ctx, scale, kind == "multi");
+  }
+  std::vector<int32_t> table(static_cast<size_t>(vocab * ctx.k));
+  if (kind == "modulo") {
+    for (size_t i = 0; i < table.size(); ++i)
+      table[i] = static_cast<int32_t>((static_cast<int64_t>(i) / ctx.k + static_cast<int64_t>(i) % ctx.k) % ctx.experts);
+  } else if (kind == "balanced") {
+    std::vector<double> f = frequencies;
+    for (int64_t v = 0; f.size() < static_cast<size_t>(vocab) && frequencies.empty(); ++v)
+      f.push_back(1.0 / static_cast<double>(v + 1));  // tokenizers number frequent tokens first
+    if (static_cast<int64_t>(f.size()) != vocab)
+      cfg.reject("frequencies", "are " + std::to_string(f.size()) + " numbers for a vocabulary of " + std::to_string(vocab));
+    table = balanced_table(f, ctx.experts, ctx.k);
+  } else {
+    if (static_cast<int64_t>(given.size()) != vocab * ctx.k)
+      cfg.reject("experts_of", "is a list of " + std::to_string(given.size()) + ", not of " + std::to_string(vocab) + " tokens times top_k");
+    for (size_t i = 0; i < given.size(); ++i) {
+      if (given[i] < 0 || given[i] >= ctx.experts) cfg.reject("experts_of", "names expert " + std::to_string(given[i]) + " of " + std::to_string(ctx.experts));
+      table[i] = static_cast<int32_t>(given[i]);
+    }
+  }
+  return std::make_unique<Hash>(ctx, scale, std::move(table));
+}
+
+std::unique_ptr<Router> build_hash_bigram(const RouterContext& ctx, Config& cfg) { return std::make_unique<HashBigram>(ctx, cfg.take<double>("scale", 1.0)); }
 
 }  // namespace gamut

@@ -1,7 +1,11 @@
 // Routers choose experts for tokens.
 #pragma once
 
+#include <span>
+
+#include "base/rng.h"
 #include "modules/registry.h"
+#include "ops/balance.h"
 #include "ops/ffn.h"
 #include "ops/route.h"
 
@@ -12,31 +16,96 @@ struct RouterContext {
   int64_t experts, k;
 };
 
+// What a choice depends on. Tests hold routers to it, and models refuse what would be unsound.
+enum class RouterSight : uint8_t {
+  token,     // the token alone: causal, and a row does not feel its neighbours
+  past,      // earlier tokens of its sequence, too
+  training,  // in training all tokens of the batch, later ones included; else the token alone
+  batch,     // always all tokens of the batch: no causal decoder can use it
+};
+struct RouterTraits {
+  RouterSight sight = RouterSight::token;
+  bool needs_ids = false;       // the tokens' ids decide
+  bool own_rule = false;        // learns otherwise than by the gradient of the loss
+  bool fixed_count = true;      // every token takes top_k experts
+  bool interchangeable = true;  // experts renamed together with their router rows change nothing
+};
+
 class Router {
  public:
   virtual ~Router() = default;
   // Choices for x [B, T, D]; auxiliary losses go onto the tape.
   virtual ops::Routing route(Pass& pass, const Tensor& x) = 0;
-  virtual void after_step() {}
+  // What it remembers of earlier positions; null: nothing.
+  virtual std::unique_ptr<MixerState> start(Tape&, int64_t /*batch*/) const { return nullptr; }
+  // Once per optimizer step; `progress`: the share of the run that is done.
+  virtual void after_step(double /*progress*/) {}
 };
 
 struct RegisteredRouter {
   std::string kind, meaning;
   std::function<std::unique_ptr<Router>(const RouterContext&, Config&)> build;
+  RouterTraits traits = {};
 };
 const std::vector<RegisteredRouter>& routers();  // routers/registry.cpp
+
+// The losses that any router with scores may carry.
+struct RouterLosses {
+  double balance = 0, z = 0, entropy = 0, importance = 0, sequence = 0, device = 0, communication = 0;
+  std::string count = "slots";  // of f: slots | tokens | first
+  int64_t devices = 1, reach = 1;
+  bool global = false, sample_variance = false;
+  // `defaults` hold while the table says nothing; `balance_loss` is taken by the caller.
+  static RouterLosses take(Config& cfg, RouterLosses defaults);
+  static RouterLosses take(Config& cfg) { return take(cfg, RouterLosses()); }
+};
+// Puts them onto the tape. What a step's micro-batches share is kept here.
+class LossKeeper {
+ public:
+  LossKeeper(RouterLosses losses, bool sigmoid) : losses_(std::move(losses)), sigmoid_(sigmoid) {}
+  void add(Pass& pass, ops::Routing& routing);
+  void after_step() { gathered_.clear(); }
+
+ private:
+  RouterLosses losses_;
+  bool sigmoid_;
+  std::vector<int64_t> gathered_;
+};
 
 struct TopKOptions {
   kernels::RouterScore score;
   bool normalise;
   std::string balance;  // none | loss | pooled | bias
-  double scale, balance_loss, z_loss, bias_rate;
+  double scale, balance_loss, bias_rate, bias_until, jitter;
+  std::string bias_rule;
+  bool bias_centre;
+  double power, epsilon, floor;
+  int64_t groups, kept_groups, group_best;
+  bool linear_bias, rounded;
+  RouterLosses losses;
   static TopKOptions take(Config& cfg);
+  ops::SelectOptions select(int64_t k) const;
 };
 
 std::unique_ptr<Router> build_topk(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_switch(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_hash(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_random(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_gshard(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_sparsemixer(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_dense(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_noisy_topk(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_hierarchical(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_expert_choice(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_base(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_sinkhorn(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_quantile(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_cosine(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_remoe(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_reinforce(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_hash_bigram(const RouterContext& ctx, Config& options);
+
+// Experts of every token, [V, k]: ids by falling frequency, each to the k experts whose tokens are rarest so far (the lowest on ties).
+std::vector<int32_t> balanced_table(std::span<const double> frequency_V, int64_t experts, int64_t k);
 
 }  // namespace gamut

@@ -7,62 +7,79 @@ namespace {
 
 class TopK : public Router {
  public:
-  TopK(const RouterContext& ctx, ops::RouteOptions options, double pooled_loss, double bias_rate, bool trained)
-      : options_(options), pooled_loss_(pooled_loss), bias_rate_(bias_rate),
+  TopK(const RouterContext& ctx, TopKOptions options, bool trained)
+      : options_(std::move(options)), select_(options_.select(ctx.k)), losses_(options_.losses, options_.score == kernels::RouterScore::sigmoid), name_(ctx.build.prefix),
         weight_(ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router, ctx.build.matrix(), trained)) {
-    if (bias_rate > 0) bias_ = ctx.build.add("router_bias", {ctx.experts}, Role::buffer, Init::constant(0), false);
+    if (options_.linear_bias) linear_bias_ = ctx.build.add("router_linear_bias", {ctx.experts}, Role::bias, Init::constant(0), trained);
+    if (options_.balance == "bias") bias_ = ctx.build.add("router_bias", {ctx.experts}, Role::buffer, Init::constant(0), false);
     load_.assign(static_cast<size_t>(ctx.experts), 0);
   }
 
   ops::Routing route(Pass& pass, const Tensor& x) override {
-    ops::RouteOptions options = options_;
-    options.loss_scale = pass.loss_scale;
-    options.scores_wanted = pooled_loss_ > 0;
-    ops::Routing routing = ops::route(pass.tape, x, weight_, bias_, options);
-    if (pooled_loss_ > 0 && pass.tape.training()) {
+    Tape& tape = pass.tape;
+    const bool noisy = options_.jitter > 0 && tape.training();
+    const Tensor in = noisy ? ops::jitter(tape, x, options_.jitter, RandomStream(pass.seed, "jitter", name_), static_cast<uint64_t>(pass.first_row * x.width())) : x;
+    ops::Routing routing = ops::select(tape, ops::router_logits(tape, in, weight_, linear_bias_, options_.rounded), bias_, select_);
+    losses_.add(pass, routing);
+    if (options_.balance == "pooled" && options_.balance_loss > 0 && tape.training()) {
       pass.pooled.push_back({routing.scores_NE, routing.index_Nk});
-      pass.pooled_coefficient = pooled_loss_;
+      pass.pooled_coefficient = options_.balance_loss;
     }
-    if (bias_ && pass.tape.training() && pass.tape.runs())
+    if (bias_ && tape.training() && tape.runs())
       for (size_t e = 0; e < load_.size(); ++e) load_[e] += routing.load_E.data<int32_t>()[e];
     return routing;
   }
 
   // Counts are summed over the micro-batches of a step; the bias moves once.
-  void after_step() override {
+  void after_step(double progress) override {
+    losses_.after_step();
     if (!bias_) return;
-    double mean = 0;
-    for (const int64_t n : load_) mean += static_cast<double>(n) / static_cast<double>(load_.size());
-    with_float_type(bias_.dtype(), [&]<class P>() {
-      if constexpr (!std::is_same_v<P, bf16>)
-        for (size_t e = 0; e < load_.size(); ++e) {
-          const double gap = mean - static_cast<double>(load_[e]);
-          if (gap != 0) bias_.data<P>()[e] += static_cast<P>(std::copysign(bias_rate_, gap));
-        }
-    });
+    if (progress <= options_.bias_until) move_bias();
     load_.assign(load_.size(), 0);
   }
 
  private:
-  ops::RouteOptions options_;
-  double pooled_loss_, bias_rate_;
-  Tensor weight_, bias_;
+  void move_bias() {
+    double mean = 0;
+    for (const int64_t n : load_) mean += static_cast<double>(n) / static_cast<double>(load_.size());
+    std::vector<double> change;
+    double sum = 0;
+    for (const int64_t n : load_) {
+      const double gap = mean - static_cast<double>(n);
+      change.push_back(gap == 0 ? 0.0 : options_.bias_rule == "sign" ? std::copysign(options_.bias_rate, gap) : options_.bias_rate * gap / std::max(mean, 1.0));
+      sum += change.back();
+    }
+    with_float_type(bias_.dtype(), [&]<class P>() {
+      if constexpr (!std::is_same_v<P, bf16>)
+        for (size_t e = 0; e < load_.size(); ++e) {
+          if (options_.bias_centre) change[e] -= sum / static_cast<double>(load_.size());
+          if (change[e] != 0) bias_.data<P>()[e] += static_cast<P>(change[e]);
+        }
+    });
+  }
+
+  TopKOptions options_;
+  ops::SelectOptions select_;
+  LossKeeper losses_;
+  std::string name_;
+  Tensor weight_, linear_bias_, bias_;
   std::vector<int64_t> load_;
 };
 
 std::unique_ptr<Router> build(const RouterContext& ctx, Config& cfg, bool trained) {
-  const TopKOptions options = TopKOptions::take(cfg);
+  TopKOptions options = TopKOptions::take(cfg);
   // Published models may be so (a family then says it); a recipe hardly means it.
   if (options.normalise && !cfg.has("normalise") && ctx.k == 1 && ctx.experts > 1 && trained)
     cfg.reject("normalise", "must be false with top_k = 1: a normalised single gate is constantly 1 and the router would learn from its balancing loss alone", "or use kind = \"switch\"");
-  const bool pooled = options.balance == "pooled";
-  if (pooled && options.score != kernels::RouterScore::softmax) cfg.reject("balance", "cannot be pooled with sigmoid scores", "use balance = \"loss\"");
-  ops::RouteOptions o{.score = options.score, .norm = options.normalise ? kernels::GateNorm::selected : kernels::GateNorm::none, .scale = options.scale, .k = ctx.k};
-  if (trained) {
-    o.balance_loss = pooled ? 0 : options.balance_loss;
-    o.z_loss = options.z_loss;
+  if (options.balance == "pooled" && options.score != kernels::RouterScore::softmax) cfg.reject("balance", "cannot be pooled with sigmoid scores", "use balance = \"loss\"");
+  if (ctx.experts % options.groups != 0) cfg.reject("groups", "must divide the " + std::to_string(ctx.experts) + " experts, not be " + std::to_string(options.groups));
+  if (options.kept_groups > options.groups || (options.groups > 1 && ctx.k > options.kept_groups * (ctx.experts / options.groups)))
+    cfg.reject("kept_groups", "is " + std::to_string(options.kept_groups) + ": of " + std::to_string(options.groups) + " groups that leaves no " + std::to_string(ctx.k) + " experts to choose");
+  if (!trained) {
+    options.losses = RouterLosses();
+    options.balance_loss = 0;
   }
-  return std::make_unique<TopK>(ctx, o, pooled && trained ? options.balance_loss : 0.0, options.balance == "bias" ? options.bias_rate : 0.0, trained);
+  return std::make_unique<TopK>(ctx, options, trained);
 }
 
 }  // namespace
@@ -71,25 +88,45 @@ TopKOptions TopKOptions::take(Config& cfg) {
   TopKOptions o{};
   o.score = cfg.take_choice("score", "softmax", {"softmax", "sigmoid"}) == "softmax" ? kernels::RouterScore::softmax : kernels::RouterScore::sigmoid;
   o.normalise = cfg.take<bool>("normalise", true);
+  o.power = cfg.take_in<double>("normalise_power", 1.0, 1e-3, 1e3);
+  o.epsilon = cfg.take_in<double>("normalise_epsilon", 1e-20, 0, 1);
+  o.floor = cfg.take_in<double>("normalise_floor", 0.0, 0, 1);
   o.scale = cfg.take<double>("scale", 1.0);
+  o.groups = cfg.take_in<int64_t>("groups", 1, 1, 1 << 16);
+  o.kept_groups = cfg.take_in<int64_t>("kept_groups", 1, 1, 1 << 16);
+  o.group_best = cfg.take_choice("group_score", "max", {"max", "sum2"}) == "max" ? 1 : 2;
+  o.linear_bias = cfg.take<bool>("linear_bias", false);
+  o.rounded = cfg.take_choice("precision", "f32", {"f32", "bf16"}) == "bf16";
+  o.jitter = cfg.take_in<double>("jitter", 0.0, 0, 1);
   o.balance = cfg.take_choice("balance", "loss", {"none", "loss", "pooled", "bias"});
   o.balance_loss = cfg.take_in<double>("balance_loss", o.balance == "loss" || o.balance == "pooled" ? 0.01 : 0.0, 0, 100);
-  o.z_loss = cfg.take_in<double>("z_loss", 0.0, 0, 100);
+  o.losses = RouterLosses::take(cfg, {.balance = o.balance == "pooled" ? 0.0 : o.balance_loss});
   o.bias_rate = cfg.take_in<double>("bias_rate", 0.001, 0, 1);
+  o.bias_until = cfg.take_in<double>("bias_until", 1.0, 0, 1);
+  o.bias_rule = cfg.take_choice("bias_rule", "sign", {"sign", "proportional"});
+  o.bias_centre = cfg.take<bool>("bias_centre", false);
   return o;
+}
+
+ops::SelectOptions TopKOptions::select(int64_t k) const {
+  return {.score = score, .norm = normalise ? kernels::GateNorm::selected : kernels::GateNorm::none, .scale = scale, .power = power, .epsilon = epsilon, .floor = floor,
+          .k = k, .groups = groups, .kept_groups = kept_groups, .group_best = group_best};
 }
 
 std::unique_ptr<Router> build_topk(const RouterContext& ctx, Config& cfg) { return build(ctx, cfg, true); }
 std::unique_ptr<Router> build_random(const RouterContext& ctx, Config& cfg) { return build(ctx, cfg, false); }
 
+std::unique_ptr<Router> build_dense(const RouterContext& ctx, Config& cfg) {
+  if (ctx.k != ctx.experts)
+    throw Error({.who = "model", .what = "the dense router takes all experts, but top_k is " + std::to_string(ctx.k) + " of " + std::to_string(ctx.experts), .hint = "set top_k to the number of experts, or kind = \"topk\""});
+  return build(ctx, cfg, true);
+}
+
 std::unique_ptr<Router> build_switch(const RouterContext& ctx, Config& cfg) {
   if (ctx.k != 1) throw Error({.who = "model", .what = "the switch router chooses one expert, but top_k is " + std::to_string(ctx.k), .hint = "set top_k = 1 or kind = \"topk\""});
-  ops::RouteOptions o;
-  o.k = 1;
-  o.norm = kernels::GateNorm::none;
-  o.balance_loss = cfg.take_in<double>("balance_loss", 0.01, 0, 100);
-  o.z_loss = cfg.take_in<double>("z_loss", 0.0, 0, 100);
-  return std::make_unique<TopK>(ctx, o, 0.0, 0.0, true);
+  Config fixed(Json{{"normalise", false}, {"balance", "loss"}, {"balance_loss", cfg.take_in<double>("balance_loss", 0.01, 0, 100)}, {"z_loss", cfg.take_in<double>("z_loss", 0.0, 0, 100)},
+                    {"jitter", cfg.take_in<double>("jitter", 0.0, 0, 1)}, {"linear_bias", cfg.take<bool>("linear_bias", false)}});
+  return std::make_unique<TopK>(ctx, TopKOptions::take(fixed), true);
 }
 
 }  // namespace gamut
