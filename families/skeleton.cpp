@@ -76,19 +76,32 @@ Json scaling_keys(const RopeScaling& s) {
 // Both styles: rope_parameters (transformers 5), or rope_theta with rope_scaling.
 void take_rope(Config& cfg, const ModelSpec& spec, const Dialect& dialect, int64_t head_dim, Component& attention) {
   double theta = dialect.rope_theta, share = dialect.rotary;
-  if (dialect.rotary != 1) share = cfg.take_in<double>("partial_rotary_factor", share, 0, 1);
+  const bool partial = dialect.partial || dialect.rotary != 1;
+  if (partial) share = cfg.take_in<double>("partial_rotary_factor", share, 0, 1);
   theta = cfg.take_in<double>("rope_theta", theta, 1e-9, 1e30);
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     Config rope = cfg.sub(key);
     theta = rope.take_in<double>("rope_theta", theta, 1e-9, 1e30);
     share = rope.take_in<double>("partial_rotary_factor", share, 0, 1);
-    if (share != 1 && dialect.rotary == 1) rope.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
+    if (share != 1 && !partial) rope.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
     if (const Json scaling = take_scaling(rope, spec.max_positions); !scaling.is_null()) attention.options["rope_scaling"] = scaling;
     rope.finish();
   }
   attention.options["rope_theta"] = theta;
   if (share != 1) attention.options["rotary"] = static_cast<int64_t>(share * static_cast<double>(head_dim));
 }
+
+}  // namespace
+
+RopeOptions take_rope_options(Config& cfg, const ModelSpec& spec, const Dialect& dialect, int64_t head_dim) {
+  Component attention{"attention", {{"heads", 1}, {"head_dim", head_dim}}};
+  take_rope(cfg, spec, dialect, head_dim, attention);
+  Config options(attention.options, {.source = "model"});
+  return AttentionOptions::take(options, spec).rotation;
+}
+Json rope_scaling_keys(const RopeScaling& scaling) { return scaling_keys(scaling); }
+
+namespace {
 
 // The window of every layer, 0 for none.
 std::vector<int64_t> take_windows(Config& cfg, const Dialect& dialect, size_t layers) {
@@ -171,6 +184,11 @@ AttentionOptions attention_options(const ModelSpec& spec, size_t layer) {
 std::string beyond_decoder(const ModelSpec& spec) {
   if (!spec.encoder.empty()) return "an encoder";
   if (spec.token_types > 0) return "token types";
+  if (spec.residual != Residual::sequential || spec.residual_scale != 1) return "another residual stream";
+  if (!spec.norm_gain || !spec.norm_bias) return "norms without weights";
+  for (const LayerSpec& layer : spec.layers)
+    for (const char* option : {"alibi", "softcap", "sinks", "clip", "relative_bias", "chunk"})
+      if (layer.mixer.kind == "attention" && layer.mixer.options.contains(option)) return std::string("attention with ") + option;
   if (spec.position_offset > 0) return "positions that do not start at 0";
   if (spec.heads != ModelSpec{}.heads) return "other heads than a plain one for the vocabulary";
   if (spec.objective != ModelSpec{}.objective) return "the objective " + spec.objective.kind;

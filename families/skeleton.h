@@ -21,7 +21,8 @@ struct Dialect {
   enum class Windows { none, all, switched, by_layer } windows = Windows::none;
   int64_t window = 0;
   bool whole_heads = false;  // the width must be a multiple of the heads
-  double rotary = 1;         // share of each head that rotates (partial_rotary_factor); 1: the key is not known
+  double rotary = 1;         // share of each head that rotates (partial_rotary_factor); 1: the key is not known, unless `partial`
+  bool partial = false;
   bool gate = false;         // attention's result is gated; the gate's rows follow each head's query rows
   double centre = 0;         // gains are stored less this
 };
@@ -30,6 +31,9 @@ struct Dialect {
 ModelSpec read_skeleton(Config& cfg, const Dialect& dialect);
 // The activation's name in Gamut for the key `key`.
 std::string take_activation(Config& cfg, const char* key = "hidden_act", const char* fallback = "silu");
+// rope_theta, rope_scaling, rope_parameters in either style; and the keys of a scaling, null without one.
+RopeOptions take_rope_options(Config& cfg, const ModelSpec& spec, const Dialect& dialect, int64_t head_dim);
+Json rope_scaling_keys(const RopeScaling& scaling);
 // Dtype, tied embeddings, and the keys that say nothing about what is computed.
 void take_common(Config& cfg, ModelSpec& spec, bool tied);
 

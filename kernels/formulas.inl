@@ -64,6 +64,8 @@ template <Formula kFormula> struct Formulas;
   };
 GAMUT_FORMULA_IS(tanh, tanh(in[0]))
 GAMUT_FORMULA_IS(scale, c0 * in[0])
+GAMUT_FORMULA_IS(softcap, c0 * tanh(c1 * in[0]))
+GAMUT_FORMULA_IS(clip, clamp(in[0], c0, c1))
 GAMUT_FORMULA_IS(sigmoid, sigmoid(in[0]))
 GAMUT_FORMULA_IS(sigmoid_plus, sigmoid(in[0] + in[1]))
 GAMUT_FORMULA_IS(times, in[0] * in[1])
@@ -87,6 +89,8 @@ template <class Body> void with_formula(Formula formula, const Body& body) {
     return body.template operator()<Formula::name>();
     GAMUT_FORMULA_CASE(tanh)
     GAMUT_FORMULA_CASE(scale)
+    GAMUT_FORMULA_CASE(softcap)
+    GAMUT_FORMULA_CASE(clip)
     GAMUT_FORMULA_CASE(sigmoid)
     GAMUT_FORMULA_CASE(sigmoid_plus)
     GAMUT_FORMULA_CASE(times)

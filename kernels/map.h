@@ -15,6 +15,8 @@ namespace gamut::kernels {
 enum class Formula : uint8_t {
   tanh,                 // tanh a
   scale,                // c0·a
+  softcap,              // c0·tanh(c1·a)
+  clip,                 // a between c0 and c1
   sigmoid,              // σ(a)
   sigmoid_plus,         // σ(a + p)
   times,                // a·b
@@ -36,6 +38,8 @@ struct FormulaInputs {
   switch (formula) {
     case Formula::tanh:
     case Formula::scale:
+    case Formula::softcap:
+    case Formula::clip:
     case Formula::sigmoid:
       return {1, 0};
     case Formula::sigmoid_plus:

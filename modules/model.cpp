@@ -1,19 +1,21 @@
 #include "modules/model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "modules/registry.h"
 #include "ops/add.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
+#include "ops/map.h"
 
 namespace gamut {
 namespace {
 
 ops::NormWeight add_norm_weight(Parameters& parameters, const ModelSpec& spec, const std::string& name) {
   ops::NormWeight w{.kind = spec.norm == "rms" ? kernels::NormKind::rms : kernels::NormKind::layer, .eps = spec.norm_eps};
-  w.gain_D = parameters.add(name, {spec.width}, Role::norm, Init::constant(1));
-  if (w.kind == kernels::NormKind::layer) w.bias_D = parameters.add(name + "_bias", {spec.width}, Role::norm, Init::constant(0));
+  if (spec.norm_gain) w.gain_D = parameters.add(name, {spec.width}, Role::norm, Init::constant(1));
+  if (w.kind == kernels::NormKind::layer && spec.norm_bias) w.bias_D = parameters.add(name + "_bias", {spec.width}, Role::norm, Init::constant(0));
   return w;
 }
 
@@ -57,17 +59,22 @@ Model::Stack Model::build_stack(const std::vector<LayerSpec>& layers, const std:
     const int index = static_cast<int>(i);
     int64_t width = i == 0 && spec_.embedding_width > 0 ? spec_.embedding_width : spec_.width;  // of what comes in
     Layer layer;
-    const auto add = [&]<class Interface>(std::unique_ptr<Interface>& part, ops::NormWeight& norm, const std::vector<Registered<Interface>>& rows, const Component& c, const char* role, const char* what) {
+    const auto add = [&]<class Interface>(std::unique_ptr<Interface>& part, Norms& norms, const std::vector<Registered<Interface>>& rows, const Component& c, const std::string& role, const char* what) {
       part = build(rows, c, {parameters_, spec_, name + "." + role, index, width}, what);
-      if (part && spec_.placement != NormPlacement::none) norm = add_norm_weight(parameters_, spec_, name + "." + role + "_norm");
+      if (!part || spec_.placement == NormPlacement::none || (spec_.residual == Residual::parallel_one_norm && role != "mixer")) return;
+      const bool before = spec_.placement == NormPlacement::pre || spec_.placement == NormPlacement::both;
+      (before ? norms.before : norms.after) = add_norm_weight(parameters_, spec_, name + "." + role + "_norm");
+      if (spec_.placement == NormPlacement::both) norms.after = add_norm_weight(parameters_, spec_, name + "." + role + "_post_norm");
     };
-    add(layer.mixer, layer.mixer_norm, sequence_mixers(), layers[i].mixer, "mixer", "sequence mixer");
+    add(layer.mixer, layer.mixer_norms, sequence_mixers(), layers[i].mixer, "mixer", "sequence mixer");
     width = spec_.width;
-    add(layer.cross, layer.cross_norm, sequence_mixers(), layers[i].cross, "cross", "sequence mixer");
-    add(layer.channel, layer.channel_norm, channel_mixers(), layers[i].channel, "channel", "channel mixer");
+    add(layer.cross, layer.cross_norms, sequence_mixers(), layers[i].cross, "cross", "sequence mixer");
+    add(layer.channel, layer.channel_norms, channel_mixers(), layers[i].channel, "channel", "channel mixer");
+    if (spec_.residual != Residual::sequential && (spec_.placement != NormPlacement::pre || !layer.mixer || layer.cross || !layer.channel))
+      throw Error({.who = "model", .what = "layer " + std::to_string(i) + " cannot stand side by side", .hint = "residual = \"parallel\" needs a mixer and a channel mixer behind norm_placement = \"pre\""});
     stack.layers.push_back(std::move(layer));
   }
-  if (spec_.placement == NormPlacement::pre) stack.final_norm = add_norm_weight(parameters_, spec_, prefix + "final_norm");
+  if (spec_.has_final_norm()) stack.final_norm = add_norm_weight(parameters_, spec_, prefix + "final_norm");
   return stack;
 }
 
@@ -106,33 +113,54 @@ Tensor Model::run(Pass& pass, Stack& stack) {
   }
   if (token_types_) x = ops::add(tape, x, ops::embedding(tape, pass.token_types_BT ? pass.token_types_BT : tape.zeros({b, t}, DType::i32), token_types_, dtype_));
   if (spec_.embedding_norm) x = ops::norm(tape, x, stack.embedding_norm);
+  const bool stream = spec_.has_final_norm();
   Tensor branch;  // what the last component added, not yet in x
   size_t at = 0;  // of the states
-  const auto run = [&](const ops::NormWeight& norm, auto* component) {
+  const auto next_state = [&] {
     pass.state = pass.states ? (*pass.states)[at].get() : nullptr;
     ++at;
-    if (!component) return;
-    if (spec_.placement == NormPlacement::pre) {
-      const ops::AddNorm r = ops::add_norm(tape, x, branch, norm);
+  };
+  // What a block takes; x is up to date afterwards.
+  const auto taken = [&](const Norms& norms) {
+    if (norms.before) {
+      const ops::AddNorm r = ops::add_norm(tape, x, branch, *norms.before);
       x = r.sum;
-      branch = component->forward(pass, r.out);
-    } else if (spec_.placement == NormPlacement::none) {
-      x = component->forward(pass, x);
-    } else {
-      x = ops::add_norm(tape, x, component->forward(pass, x), norm).out;
+      branch = {};
+      return r.out;
     }
+    if (branch) x = ops::add(tape, x, std::exchange(branch, Tensor()));
+    return x;
+  };
+  const auto scaled = [&](const Tensor& y) { return spec_.residual_scale == 1 ? y : ops::map(tape, kernels::Formula::scale, {y}, {}, spec_.residual_scale); };
+  const auto run = [&](const Norms& norms, auto* component) {
+    next_state();
+    if (!component) return;
+    const Tensor y = component->forward(pass, taken(norms));
+    if (spec_.placement == NormPlacement::post) x = ops::add_norm(tape, x, scaled(y), *norms.after).out;
+    else if (spec_.placement == NormPlacement::none) x = y;
+    else branch = scaled(norms.after ? ops::norm(tape, y, *norms.after) : y);
   };
   for (size_t i = 0; i < stack.layers.size(); ++i) {
     const Layer& layer = stack.layers[i];
     pass.layer = static_cast<int>(i);
-    if (pass.hidden_states && spec_.placement != NormPlacement::pre) pass.hidden_states->push_back(x);
-    run(layer.mixer_norm, layer.mixer.get());
-    if (pass.hidden_states && spec_.placement == NormPlacement::pre) pass.hidden_states->push_back(x);
-    run(layer.cross_norm, layer.cross.get());
-    run(layer.channel_norm, layer.channel.get());
+    if (pass.hidden_states && !stream) pass.hidden_states->push_back(x);
+    if (spec_.residual == Residual::sequential) {
+      run(layer.mixer_norms, layer.mixer.get());
+      if (pass.hidden_states && stream) pass.hidden_states->push_back(x);
+      run(layer.cross_norms, layer.cross.get());
+      run(layer.channel_norms, layer.channel.get());
+    } else {
+      const Tensor in = taken(layer.mixer_norms);
+      if (pass.hidden_states) pass.hidden_states->push_back(x);
+      next_state();
+      const Tensor mixed = layer.mixer->forward(pass, in);
+      ++at;
+      next_state();
+      branch = scaled(ops::add(tape, mixed, layer.channel->forward(pass, spec_.residual == Residual::parallel ? ops::norm(tape, x, *layer.channel_norms.before) : in)));
+    }
   }
   if (!pass.pooled.empty()) ops::pooled_balance(tape, pass.pooled, pass.counted_N, pass.pooled_coefficient * pass.loss_scale);
-  if (spec_.placement == NormPlacement::pre) x = ops::add_norm(tape, x, branch, stack.final_norm).out;
+  if (stream) x = ops::add_norm(tape, x, branch, stack.final_norm).out;
   if (pass.hidden_states) pass.hidden_states->push_back(x);
   return x;
 }
@@ -140,7 +168,9 @@ Tensor Model::run(Pass& pass, Stack& stack) {
 Tensor Model::result(Pass& pass, const Head& head, const Tensor& hidden) const {
   const Tensor features = head.features(pass, hidden);
   const ops::LinearWeight classifier = head.classifier();
-  return classifier.w_NK ? ops::linear(pass.tape, features, classifier, parameters_.dtype()) : features;
+  if (!classifier.w_NK) return features;
+  const Tensor out = ops::linear(pass.tape, features, classifier, parameters_.dtype());
+  return head.softcap() > 0 ? ops::map(pass.tape, kernels::Formula::softcap, {out}, {}, head.softcap(), 1 / head.softcap()) : out;
 }
 
 void Model::after_step(double progress) {

@@ -34,8 +34,11 @@ class Model {
   std::vector<std::unique_ptr<MixerState>> start(Tape& tape, int64_t batch, int64_t capacity) const;
 
  private:
+  struct Norms {
+    std::optional<ops::NormWeight> before, after;  // of what a block takes, and of what it gives
+  };
   struct Layer {
-    ops::NormWeight mixer_norm, cross_norm, channel_norm;
+    Norms mixer_norms, cross_norms, channel_norms;
     std::unique_ptr<SequenceMixer> mixer, cross;
     std::unique_ptr<ChannelMixer> channel;
   };

@@ -92,6 +92,7 @@ class Head {
   virtual Tensor features(Pass& pass, const Tensor& hidden_BTD) const = 0;
   // The classifier, classes × D'; null: the features are the result.
   virtual ops::LinearWeight classifier() const = 0;
+  virtual double softcap() const { return 0; }  // > 0: classes end as softcap·tanh(class / softcap)
 };
 
 // Takes the option `key`: an activation by name.

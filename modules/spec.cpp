@@ -6,7 +6,18 @@ namespace gamut {
 namespace {
 
 constexpr int64_t kMost = int64_t{1} << 31;
-constexpr const char* kPlacements[] = {"pre", "post", "none"};  // in the order of NormPlacement
+
+// In the order of their enumerations.
+const std::vector<std::string> kPlacements{"pre", "post", "none", "branch", "both"}, kResiduals{"sequential", "parallel", "parallel_one_norm"};
+
+struct Choice {
+  size_t index;
+  template <class Enum> requires std::is_enum_v<Enum> operator Enum() const { return static_cast<Enum>(index); }
+};
+Choice choice(Config& cfg, const char* key, const std::vector<std::string>& names) {
+  const std::string name = cfg.take_choice(key, names[0], names);
+  return {static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin())};
+}
 
 // A component's table {kind = "…", options…}, or its kind alone.
 Component component(const Config& cfg, const std::string& key, Json table, const std::string& fallback_kind) {
@@ -88,8 +99,11 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
   spec.width = cfg.take_in<int64_t>("width", 1, 1 << 20);
   spec.norm = cfg.take_choice("norm", spec.norm, {"rms", "layer"});
   spec.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
-  const std::string placement = cfg.take_choice("norm_placement", "pre", {std::begin(kPlacements), std::end(kPlacements)});
-  spec.placement = static_cast<NormPlacement>(std::find(std::begin(kPlacements), std::end(kPlacements), placement) - std::begin(kPlacements));
+  spec.norm_gain = cfg.take<bool>("norm_gain", spec.norm_gain);
+  spec.norm_bias = cfg.take<bool>("norm_bias", spec.norm_bias);
+  spec.placement = choice(cfg, "norm_placement", kPlacements);
+  spec.residual = choice(cfg, "residual", kResiduals);
+  spec.residual_scale = cfg.take<double>("residual_scale", spec.residual_scale);
   spec.tied = cfg.take<bool>("tied", spec.tied);
   spec.embedding_width = cfg.take_in<int64_t>("embedding_width", spec.embedding_width, 0, 1 << 20);
   spec.embedding_scale = cfg.take<double>("embedding_scale", spec.embedding_scale);
@@ -118,7 +132,8 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
 
 Json ModelSpec::to_json() const {
   Json out = {{"vocab", vocab}, {"width", width}, {"norm", norm}, {"norm_eps", norm_eps},
-              {"norm_placement", kPlacements[static_cast<size_t>(placement)]}, {"tied", tied},
+              {"norm_gain", norm_gain}, {"norm_bias", norm_bias},
+              {"norm_placement", kPlacements[static_cast<size_t>(placement)]}, {"residual", kResiduals[static_cast<size_t>(residual)]}, {"residual_scale", residual_scale}, {"tied", tied},
               {"embedding_width", embedding_width}, {"embedding_scale", embedding_scale}, {"embedding_norm", embedding_norm}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
               {"positions", positions}, {"max_positions", max_positions}, {"position_offset", position_offset}, {"token_types", token_types},
               {"objective", gamut::to_json(objective)}, {"dtype", dtype}};

@@ -25,7 +25,11 @@ struct LayerSpec {
   bool operator==(const LayerSpec&) const = default;
 };
 
-enum class NormPlacement : uint8_t { pre, post, none };  // x + f(norm(x)), final norm; norm(x + f(x)); or f(x), without norms and residual
+// Of a block f: x + f(norm(x)); norm(x + f(x)) [Vaswani et al. 2017]; x + norm(f(x)) [OLMo 2]; x + norm'(f(norm(x))) [Gemma 2]; or f(x), without norms and residual. Where x itself is never
+// normalised, it is at the end.
+enum class NormPlacement : uint8_t { pre, post, none, branch, both };
+// Of a layer: mixer, then channel mixer; or both read the same x, each behind its norm or behind one [GPT-J, PaLM].
+enum class Residual : uint8_t { sequential, parallel, parallel_one_norm };
 
 struct ModelSpec {
   int64_t vocab = 0, width = 0;
@@ -33,7 +37,10 @@ struct ModelSpec {
   std::vector<LayerSpec> encoder;  // not empty: an encoder-decoder, and `layers` are the decoder's
   std::string norm = "rms";  // rms | layer
   double norm_eps = 1e-5;
+  bool norm_gain = true, norm_bias = true;  // learnt weights of norms; a bias with `layer` alone
   NormPlacement placement = NormPlacement::pre;
+  Residual residual = Residual::sequential;
+  double residual_scale = 1;       // of what each block adds
   bool tied = false;               // the head is the embedding
   int64_t embedding_width = 0;     // 0: width. Another one only where nothing is added to it (placement none): the first mixer takes it as it is
   double embedding_scale = 1;
@@ -51,6 +58,8 @@ struct ModelSpec {
   // The [model] table of a recipe; unknown keys, wrong types and impossible shapes are Errors naming key and line.
   static ModelSpec from_config(Config& cfg);
   Json to_json() const;  // such that from_config reads it back to an equal spec
+  // The residual stream passes blocks by and is normalised at its end.
+  bool has_final_norm() const { return placement != NormPlacement::post && placement != NormPlacement::none; }
   bool operator==(const ModelSpec&) const = default;
 };
 

@@ -134,7 +134,7 @@ ops::HeadLoss ExampleRun::loss_of(const Head& head, const Tensor& hidden, const 
         if constexpr (!std::is_same_v<P, bf16>) std::copy(weights.begin(), weights.end(), weight.data<P>());
       });
   }
-  return ops::cross_entropy(tape, features, classifier, target, scale, 0, weight);
+  return ops::cross_entropy(tape, features, classifier, target, scale, 0, weight, head.softcap());
 }
 
 }  // namespace gamut

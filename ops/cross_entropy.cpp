@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
+#include "kernels/map.h"
 #include "ops/packed_weight.h"
 #include "ops/reduce.h"
 
@@ -22,7 +23,7 @@ int64_t slice_rows(int64_t vocab, int64_t width) {
 
 }  // namespace
 
-HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& classifier, const Tensor& target, double scale, double z, const Tensor& weight) {
+HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& classifier, const Tensor& target, double scale, double z, const Tensor& weight, double softcap) {
   const auto timing = tape.time("head");
   const Tensor &w = classifier.w_NK, &bias = classifier.bias_N;
   const int64_t n = hidden.rows(), d = hidden.width(), v = w.shape()[0];
@@ -38,7 +39,7 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
   const GradSlot dw = train ? tape.slot(w.grad()) : GradSlot{};
   const Tensor db = train && bias ? tape.sum_slot(bias.grad()) : Tensor();
   const double product = 2.0 * static_cast<double>(n) * static_cast<double>(d) * static_cast<double>(v);
-  tape.count("head", {.matmul_flops = product * (1 + (d_hidden ? 1 : 0) + (dw ? 1 : 0)), .other_flops = 6.0 * static_cast<double>(n) * static_cast<double>(v),
+  tape.count("head", {.matmul_flops = product * (1 + (d_hidden ? 1 : 0) + (dw ? 1 : 0)), .other_flops = (softcap > 0 ? 24.0 : 6.0) * static_cast<double>(n) * static_cast<double>(v),
                       .bytes = static_cast<double>(2 * hidden.bytes() + 2 * w.bytes())});
   const kernels::PackedMatrix forward = packed(tape, w, hidden.dtype(), Side::forward);
   const kernels::PackedMatrix backward = d_hidden ? packed(tape, w, hidden.dtype(), Side::backward) : kernels::PackedMatrix{};
@@ -55,10 +56,19 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
         kernels::gemm(tape.pool(), std::span(&to_logits, 1));
         constexpr int64_t kBlock = 16;  // a row of logits is long: few rows a task
         tape.pool().parallel_for((rows + kBlock - 1) / kBlock, [&](int64_t block, int) {
-          const int64_t r = block * kBlock;
+          const int64_t r = block * kBlock, count = std::min(kBlock, rows - r) * v;
+          P* const capped = logits.data<P>() + r * v;
+          if (softcap > 0)
+            kernels::map_forward<P>().best().fn({.formula = kernels::Formula::softcap, .c0 = static_cast<P>(softcap), .c1 = static_cast<P>(1 / softcap), .rows = 1, .d = count, .in_ND = {capped},
+                                                 .vector_D = {}, .out_ND = capped});
           kernels::cross_entropy<T>().best().fn({.rows = std::min(kBlock, rows - r), .vocab = v, .logits_NV = logits.data<P>() + r * v, .target_N = goal + r,
               .weight_N = weight ? weight.data<P>() + first + r : nullptr, .scale = static_cast<P>(scale), .z = static_cast<P>(z), .loss_N = result.token_N.data<P>() + first + r, .lse_N = lse.data<P>() + r,
               .d_logits_NV = train ? d_logits.data<T>() + r * v : nullptr});
+          if (softcap > 0 && train) {
+            const auto inverse = static_cast<P>(1 / softcap);
+            T* const g = d_logits.data<T>() + r * v;
+            for (int64_t i = 0; i < count; ++i) g[i] = T(static_cast<P>(g[i]) * (1 - (capped[i] * inverse) * (capped[i] * inverse)));
+          }
         });
         if (z != 0)
           for (int64_t r = 0; r < rows; ++r)

@@ -20,12 +20,15 @@ from safetensors.torch import save_file
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "tests" / "families" / "fixtures"
 SHAPE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)
+HEADS = {key: value for key, value in SHAPE.items() if key != "num_key_value_heads"}
 LAYERS = dict(SHAPE, num_hidden_layers=3)
 STATES = dict(vocab_size=40, hidden_size=12, num_hidden_layers=2, bos_token_id=1, eos_token_id=2)
 TEXT = dict(vocab_size=40, d_model=12, d_kv=5, d_ff=14, num_layers=2, num_decoder_layers=3, num_heads=2, relative_attention_num_buckets=8, relative_attention_max_distance=10, decoder_start_token_id=0)
 BART = dict(vocab_size=40, d_model=12, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=14, decoder_ffn_dim=10, max_position_embeddings=20)
 ENCODER = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=20, pad_token_id=0)
 DISTILLED = dict(vocab_size=40, dim=16, hidden_dim=20, n_layers=2, n_heads=2, max_position_embeddings=20, pad_token_id=0)
+GPT = dict(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=32, bos_token_id=1, eos_token_id=2)
+FALCON = dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_hidden_size=24, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)
 EXPERTS = dict(SHAPE, num_experts_per_tok=2, intermediate_size=6, output_router_logits=True, router_aux_loss_coef=0.05)
 
 
@@ -80,11 +83,47 @@ CASES = {
     "distilbert-classes": ("DistilBertForSequenceClassification", dict(DISTILLED, num_labels=3)),
     "distilbert-bare": ("DistilBertModel", DISTILLED),
     "roberta-classes": ("RobertaForSequenceClassification", dict(ENCODER, pad_token_id=2, num_labels=4)),
+    "gemma": ("Gemma", dict(SHAPE, head_dim=10)),
+    "gemma2": ("Gemma2", dict(LAYERS, head_dim=10, query_pre_attn_scalar=7, sliding_window=5, attn_logit_softcapping=3.0, final_logit_softcapping=2.0)),
+    "gemma3_text": ("Gemma3", dict(LAYERS, head_dim=10, query_pre_attn_scalar=7, sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                                   rope_parameters=dict(full_attention=dict(rope_type="linear", factor=2.0, rope_theta=500.0), sliding_attention=dict(rope_type="default", rope_theta=50.0)))),
+    "granite": ("Granite", dict(SHAPE, attention_bias=True, mlp_bias=True, embedding_multiplier=2.5, attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=1.7)),
+    "glm": ("Glm", dict(SHAPE, head_dim=8, pad_token_id=0, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "glm4": ("Glm4", dict(SHAPE, head_dim=8, pad_token_id=0, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "olmo": ("Olmo", dict(SHAPE, clip_qkv=0.8)),
+    "olmo2": ("Olmo2", dict(SHAPE, attention_bias=True)),
+    "olmo3": ("Olmo3", dict(LAYERS, sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                            rope_parameters=dict(full_attention=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=8, rope_theta=500.0),
+                                                 sliding_attention=dict(rope_type="default", rope_theta=500.0)))),
+    "cohere": ("Cohere", dict(SHAPE, logit_scale=0.3)),
+    "cohere2": ("Cohere2", dict(LAYERS, head_dim=10, logit_scale=0.3, sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "stablelm": ("StableLm", dict(SHAPE, use_qkv_bias=True)),
+    "stablelm-parallel": ("StableLm", dict(SHAPE, use_parallel_residual=True)),
+    "starcoder2": ("Starcoder2", dict(SHAPE, sliding_window=5)),
+    "nemotron": ("Nemotron", dict(SHAPE, head_dim=8)),
+    "smollm3": ("SmolLM3", dict(LAYERS, no_rope_layers=[1, 0, 1], pad_token_id=0)),
+    "exaone4": ("Exaone4", dict(LAYERS, sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "ernie4_5": ("Ernie4_5", dict(SHAPE, head_dim=10, use_bias=True)),
+    "phi": ("Phi", dict(SHAPE)),
+    "phi3": ("Phi3", dict(SHAPE, sliding_window=5, pad_token_id=0, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "gpt_neox": ("GPTNeoX", dict(HEADS, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "gpt_neox-sequential": ("GPTNeoX", dict(HEADS, use_parallel_residual=False, attention_bias=False)),
+    "gptj": ("GPTJ", dict(GPT, n_inner=24, rotary_dim=4)),
+    "falcon": ("Falcon", dict(FALCON, multi_query=True)),
+    "falcon-heads": ("Falcon", dict(FALCON, multi_query=False, parallel_attn=False, bias=True)),
+    "falcon-groups": ("Falcon", dict(FALCON, num_attention_heads=4, num_kv_heads=2, new_decoder_architecture=True)),
+    "bloom": ("Bloom", dict(vocab_size=40, hidden_size=18, n_layer=2, n_head=3, bos_token_id=1, eos_token_id=2)),
+    "mpt": ("Mpt", dict(vocab_size=40, d_model=18, n_layers=2, n_heads=3, max_seq_len=32, bos_token_id=1, eos_token_id=2, attn_config=dict(clip_qkv=0.8))),
+    "opt": ("OPT", dict(vocab_size=40, hidden_size=16, ffn_dim=24, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=32, word_embed_proj_dim=16, bos_token_id=1, eos_token_id=2,
+                        pad_token_id=0)),
+    "gpt_neo": ("GPTNeo", dict(vocab_size=40, hidden_size=16, intermediate_size=24, num_layers=2, num_heads=2, max_position_embeddings=32, window_size=5, attention_types=[[["global", "local"], 1]],
+                               bos_token_id=1, eos_token_id=2)),
+    "gpt_bigcode": ("GPTBigCode", dict(GPT, n_inner=24)),
 }
 
 
 # Where the sum of the name draws weights on which float32 is too coarse to judge with.
-SEEDS = {"jamba": 2, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
+SEEDS = {"gemma2": 2, "jamba": 2, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
 
 
 # The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
@@ -142,7 +181,7 @@ def build(name):
         model = getattr(reference_models, kind)(settings)
         config = model.config
     else:
-        config = getattr(transformers, kind.removesuffix(suffix) + "Config")(**settings)
+        config = getattr(transformers, {"Gemma3": "Gemma3Text"}.get(kind, kind.removesuffix(suffix)) + "Config")(**settings)
         config._experts_implementation = "eager"  # the grouped one knows no float64
         model = reference_models.in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind if suffix else kind + ("ForConditionalGeneration" if loss == "seq2seq" else "ForCausalLM"))(config)
     if name == "t5-untied":  # as the files of version 1.1 are; transformers writes none such
@@ -235,7 +274,7 @@ def split_experts(gradients, folder):
     names = set(safe_open(folder / "model.safetensors", "pt").keys())
     out = {}
     for key, value in gradients.items():
-        plain = key if key in names else key.replace(".mlp.gate.", ".block_sparse_moe.gate.")
+        plain = key if key in names else {"lm_head.weight": "embed_out.weight"}.get(key, key.replace(".mlp.gate.", ".block_sparse_moe.gate."))
         if plain in names:
             out[plain] = value
             continue

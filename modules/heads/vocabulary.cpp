@@ -15,6 +15,7 @@ class VocabularyHead : public Head {
   VocabularyHead(const BuildContext& ctx, Config& cfg) {
     const ModelSpec& spec = ctx.spec;
     scale_ = cfg.take_in<double>("scale", 1.0, -1e9, 1e9);
+    softcap_ = cfg.take_in<double>("softcap", 0.0, 0, 1e9);
     if (cfg.has("transform")) {
       activation_ = activation_option(cfg, "transform", "");
       transform_.w_NK = ctx.add("transform", {spec.width, spec.width}, Role::matrix, ctx.matrix());
@@ -44,9 +45,10 @@ class VocabularyHead : public Head {
     return scale_ == 1 ? x : ops::map(pass.tape, kernels::Formula::scale, {x}, {}, scale_);
   }
   ops::LinearWeight classifier() const override { return classifier_; }
+  double softcap() const override { return softcap_; }
 
  private:
-  double scale_;
+  double scale_, softcap_;
   std::optional<kernels::Activation> activation_;
   ops::LinearWeight transform_, classifier_;
   ops::NormWeight norm_;

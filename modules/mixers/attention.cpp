@@ -109,6 +109,7 @@ class Attention : public SequenceMixer {
     const int64_t b = pass.batch(), t = pass.length();
     std::vector<Tensor> qkv = ops::linear(tape, x, qkv_);
     for (size_t i = 0; i < 3; ++i) {
+      if (o_.clip > 0) qkv[i] = ops::map(tape, kernels::Formula::clip, {qkv[i]}, {}, -o_.clip, o_.clip);
       if (i < qk_norm_.size() && o_.qk_norm == QkNorm::all) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
       qkv[i] = qkv[i].reshape({b, t, i == 0 ? o_.heads : o_.kv_heads, o_.head_dim});
       if (i < qk_norm_.size() && o_.qk_norm == QkNorm::head) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
@@ -120,6 +121,7 @@ class Attention : public SequenceMixer {
     }
     ops::Visibility visibility = pass.visibility;
     if (o_.window > 0) visibility.sight.window = o_.window;
+    if (o_.chunk > 0) visibility.sight.chunk = o_.chunk;
     Tensor mixed;
     if (pass.state) {
       auto& state = static_cast<KeyValueState&>(*pass.state);
@@ -180,6 +182,7 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   scaling.finish();
   o.interleaved = cfg.take<bool>("rope_interleaved", false);
   o.window = cfg.take_in<int64_t>("window", 0, 0, int64_t{1} << 40);
+  o.chunk = cfg.take_in<int64_t>("chunk", 0, 0, int64_t{1} << 40);
   const std::string qk_norm = cfg.take_choice("qk_norm", "none", {"none", "head", "all"});
   o.qk_norm = qk_norm == "none" ? QkNorm::none : qk_norm == "head" ? QkNorm::head : QkNorm::all;
   o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
@@ -190,6 +193,7 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   o.alibi = cfg.take_in<double>("alibi", 0, 0, 1e6);
   o.softcap = cfg.take_in<double>("softcap", 0, 0, 1e9);
   o.sinks = cfg.take<bool>("sinks", false);
+  o.clip = cfg.take_in<double>("clip", 0, 0, 1e9);
   Config relative = cfg.sub("relative_bias");
   RelativeBiasOptions& bias = o.relative_bias;
   bias.shared = relative.take<bool>("shared", false);
@@ -202,6 +206,35 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   relative.finish();
   if (o.alibi > 0 && cfg.has("relative_bias")) cfg.reject("alibi", "and relative_bias exclude each other");
   return o;
+}
+
+Json AttentionOptions::to_json(const ModelSpec& spec) const {
+  Json out = {{"heads", heads}, {"kv_heads", kv_heads}, {"head_dim", head_dim}};
+  const auto differs = [&](const char* key, const auto& value, const auto& usual) {
+    if (value != usual) out[key] = value;
+  };
+  differs("rope", rope, true);
+  if (rope) {
+    out["rope_theta"] = rotation.theta;
+    differs("rotary", rotation.rotary, head_dim / 2 * 2);
+    if (rotation.scaling.kind != "none") out["rope_scaling"] = rotation.scaling.to_json();
+  }
+  differs("rope_interleaved", interleaved, false);
+  differs("window", window, int64_t{0});
+  differs("chunk", chunk, int64_t{0});
+  if (qk_norm != QkNorm::none) out["qk_norm"] = qk_norm == QkNorm::head ? "head" : "all";
+  differs("norm_eps", norm_eps, spec.norm_eps);
+  differs("scale", scale, 1.0 / std::sqrt(static_cast<double>(head_dim)));
+  differs("bias", bias, false);
+  differs("output_bias", output_bias, bias);
+  differs("gate", gate, false);
+  differs("alibi", alibi, 0.0);
+  differs("softcap", softcap, 0.0);
+  differs("sinks", sinks, false);
+  differs("clip", clip, 0.0);
+  if (relative_bias.shared) out["relative_bias"] = {{"shared", true}};
+  else if (relative_bias.buckets > 0) out["relative_bias"] = {{"buckets", relative_bias.buckets}, {"max_distance", relative_bias.max_distance}};
+  return out;
 }
 
 std::unique_ptr<SequenceMixer> build_attention(const BuildContext& ctx, Config& cfg) {

@@ -13,10 +13,11 @@ enum class QkNorm : uint8_t { none, head, all };
 struct RelativeBiasOptions {
   int64_t buckets = 0, max_distance = 128;
   bool shared = false;
+  bool operator==(const RelativeBiasOptions&) const = default;
 };
 
 struct AttentionOptions {
-  int64_t heads, kv_heads, head_dim, window;
+  int64_t heads, kv_heads, head_dim, window, chunk;
   double norm_eps;
   double scale;  // of q·k
   QkNorm qk_norm;
@@ -24,9 +25,12 @@ struct AttentionOptions {
   RopeOptions rotation;
   double alibi;    // exponent of the slopes; 0: none
   double softcap;  // of scores; 0: none
+  double clip;     // queries, keys and values are cut off at ±clip; 0: nowhere
   bool sinks;
   RelativeBiasOptions relative_bias;
   static AttentionOptions take(Config& cfg, const ModelSpec& spec);
+  Json to_json(const ModelSpec& spec) const;  // what take reads back; defaults are left out
+  bool operator==(const AttentionOptions&) const = default;
 };
 
 std::unique_ptr<SequenceMixer> build_attention(const BuildContext& ctx, Config& options);

@@ -9,14 +9,14 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
       {"attention",
        "Softmax attention over the visible positions: softmax(q·kᵀ/√K)·v, heads in parallel. kv_heads = heads is multi-head "
        "attention, 1 is multi-query, anything between grouped-query. Options: heads, kv_heads, head_dim, rope, rope_theta, rotary (dimensions "
-       "that rotate), rope_interleaved, rope_scaling = {kind = linear | dynamic | yarn | llama3, factor, original_positions, …}, window (0: unlimited), qk_norm (none, head, all: "
+       "that rotate), rope_interleaved, rope_scaling = {kind = linear | dynamic | yarn | llama3, factor, original_positions, …}, window (0: unlimited), chunk (only keys of the same chunk of so many positions; 0: all), qk_norm (none, head, all: "
        "RMSNorm of each head or of all together), scale (of q·k; 1/√K), bias, output_bias, gate (σ(W x) on the result), "
-       "alibi (exponent of the slopes of a bias −slope·distance, usually 8; 0: none), softcap (c·tanh(score/c); 0: none), sinks (a learnt score per head that takes part of the softmax), "
+       "alibi (exponent of the slopes of a bias −slope·distance, usually 8; 0: none), softcap (c·tanh(score/c); 0: none), sinks (a learnt score per head that takes part of the softmax), clip (q, k and v are cut off at ±clip; 0: nowhere), "
        "relative_bias = {buckets, max_distance} (a learnt bias by distance) or {shared = true} (that of the last layer that has one). "
        "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
        build_attention,
        {R"({"heads": 4, "kv_heads": 2, "qk_norm": "head", "rotary": 4, "gate": true})", R"({"heads": 2, "head_dim": 12, "window": 9, "bias": true, "qk_norm": "all", "rope_interleaved": true})",
-        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
+        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"chunk": 16, "clip": 0.5})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
       {"cross_attention",
        "Attention of a decoder over the encoded source: softmax(q·kᵀ·scale)·v with q from x, k and v from the encoder's last layer; all of the source is visible. Options: heads, kv_heads, "
        "head_dim, scale (1/√K), bias. [Vaswani et al. 2017]",

@@ -17,12 +17,14 @@ struct RopeScaling {
   double amplitude = 0;                            // yarn: factor on cos and sin; 0: 0.1·ln(factor) + 1
   static RopeScaling take(Config& cfg);
   Json to_json() const;  // of what differs from the defaults
+  bool operator==(const RopeScaling&) const = default;
 };
 
 struct RopeOptions {
   int64_t rotary = 0;    // R: dimensions of a head that rotate, even
   double theta = 10000;
   RopeScaling scaling;
+  bool operator==(const RopeOptions&) const = default;
 };
 
 // cos and sin of position·frequency_i for positions 0 … M−1 and i < R/2; f32 (f64).

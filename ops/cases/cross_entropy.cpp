@@ -5,7 +5,7 @@
 namespace gamut::ops::cases {
 namespace {
 
-enum class With : uint8_t { plain, bias_and_weights };
+enum class With : uint8_t { plain, bias_and_weights, softcap };
 
 Case head_case(std::string name, Shape hidden, int64_t vocab, std::vector<double> targets, double z = 0, With with = With::plain) {
   const auto counted = std::count_if(targets.begin(), targets.end(), [](double t) { return t >= 0; });
@@ -20,7 +20,7 @@ Case head_case(std::string name, Shape hidden, int64_t vocab, std::vector<double
   }
   c.apply = [=](Tape& tape, Inputs in) {
     const bool more = with == With::bias_and_weights;
-    const HeadLoss r = ops::cross_entropy(tape, in[0], {in[1], more ? in[3] : Tensor()}, in[2], scale, z, more ? in[4] : Tensor());
+    const HeadLoss r = ops::cross_entropy(tape, in[0], {in[1], more ? in[3] : Tensor()}, in[2], scale, z, more ? in[4] : Tensor(), with == With::softcap ? 1.5 : 0);
     return std::vector{r.loss, r.token_N};
   };
   return c;
@@ -59,6 +59,8 @@ void cross_entropy(Size size, Add add) {
   add(head_case("z_ignored", {6, 4}, 11, targets_with_gaps(6, 11, "z"), 0.05));
   add(head_case("bias_weights", {7, 4}, 9, targets_with_gaps(7, 9, "ignored"), 0.05, With::bias_and_weights));
   add(head_case("bias_slices", {2100, 3}, 5, targets_with_gaps(2100, 5, "slices"), 0, With::bias_and_weights));
+  add(head_case("softcap", {7, 4}, 9, targets_with_gaps(7, 9, "ignored"), 0.05, With::softcap));
+  add(head_case("softcap_slices", {2100, 3}, 5, targets_with_gaps(2100, 5, "slices"), 0, With::softcap));
   add(head_case("slices", {2100, 3}, 5, targets_with_gaps(2100, 5, "slices"), 0.01));
 }
 

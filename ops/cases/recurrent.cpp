@@ -112,6 +112,8 @@ void recurrent(Size size, Add add) {
       {"mix_sigmoid_plus", Formula::mix_sigmoid_plus}, {"key_scale", Formula::key_scale}};
   for (const auto& [name, formula] : formulas) add(map_case(name, formula, 5, 37));
   add(map_case("scale", Formula::scale, 5, 37, -0.7));
+  add(map_case("softcap", Formula::softcap, 5, 37, 1.5, 1 / 1.5));
+  add(map_case("clip", Formula::clip, 5, 37, -0.8, 0.8));
   add(map_case("scaled_sigmoid_plus", Formula::scaled_sigmoid_plus, 5, 37, -0.6065307));
   add(map_case("softplus_plus", Formula::softplus_plus, 5, 37, 0, 1e30));
   add(map_case("softplus_clamped", Formula::softplus_plus, 5, 37, 0.3, 1.5));

@@ -163,9 +163,9 @@ TEST_P(FamilyFixture, UnknownKeysAndStrangeTensorsAreRefusedByName) {
   write_file(out / "config.json", config.dump());
   EXPECT_ERROR(load_model(out.path(), device), "'hiden_act' is not a known key");
   config.erase("hiden_act");
-  for (const char* layers : {"n_layer", "n_layers", "num_hidden_layers", "num_layers", "encoder_layers"})
-    if (config.contains(layers)) config[layers] = 1;
-  config.erase("layer_types");
+  for (const char* key : {"n_layer", "n_layers", "num_layers", "num_hidden_layers", "encoder_layers"})
+    if (config.contains(key)) config[key] = 1;
+  for (const char* key : {"layer_types", "no_rope_layers", "attention_types", "attention_layers"}) config.erase(key);
   write_file(out / "config.json", config.dump());
   EXPECT_ERROR(load_model(out.path(), device), "surplus ");
 }

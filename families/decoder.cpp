@@ -1,0 +1,378 @@
+#include "families/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gamut {
+namespace {
+
+constexpr int64_t kMost = int64_t{1} << 31;
+
+Component vocabulary_head(const Decoder& d) {
+  Component head{"vocabulary"};
+  if (d.logit_scale != 1) head.options["scale"] = d.logit_scale;
+  if (d.logit_softcap > 0) head.options["softcap"] = d.logit_softcap;
+  if (d.head_bias) head.options["bias"] = "trained";
+  return head;
+}
+
+// The first thing in which two models differ, as a recipe would write it.
+std::string difference(const Json& a, const Json& b, const std::string& where = "") {
+  if (!a.is_object() || !b.is_object()) return where + " = " + a.dump();
+  for (const auto& [key, value] : a.items())
+    if (!b.contains(key) || b[key] != value) return difference(value, b.value(key, Json()), where.empty() ? key : where + "." + key);
+  for (const auto& [key, value] : b.items())
+    if (!a.contains(key)) return "no " + key;
+  return where;
+}
+
+}  // namespace
+
+ModelSpec spec_of(const Decoder& d) {
+  ModelSpec spec = d.spec;
+  Component ffn{"ffn", {{"hidden", d.hidden}, {"activation", d.activation}}};
+  if (!d.gated) ffn.options["gated"] = false;
+  if (d.ffn_bias) ffn.options["bias"] = true;
+  for (const AttentionOptions& a : d.attention) spec.layers.push_back({{"attention", a.to_json(spec)}, ffn});
+  spec.heads = {vocabulary_head(d)};
+  return spec;
+}
+
+DecoderOr decoder_of(const ModelSpec& spec) {
+  if (spec.heads.size() != 1 || spec.heads[0].kind != "vocabulary") return {{}, "other heads than one for the vocabulary"};
+  Decoder d{.spec = spec};
+  d.spec.layers.clear();
+  d.spec.heads = Decoder{}.spec.heads;
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const LayerSpec& layer = spec.layers[i];
+    if (layer.mixer.kind != "attention" || layer.channel.kind != "ffn") return {{}, "layers of " + layer.mixer.kind + " and " + layer.channel.kind};
+    if (!(layer.channel == spec.layers[0].channel)) return {{}, "layers whose channel mixers differ"};
+    d.attention.push_back(attention_options(spec, i));
+  }
+  const auto ffn = options_of<FfnOptions>(spec.layers[0].channel);
+  d.hidden = ffn.hidden;
+  d.activation = spec.layers[0].channel.options.value("activation", "silu");
+  d.gated = ffn.gated;
+  d.ffn_bias = ffn.bias;
+  const Json& head = spec.heads[0].options;
+  d.logit_scale = head.value("scale", 1.0);
+  d.logit_softcap = head.value("softcap", 0.0);
+  d.head_bias = head.value("bias", "none") == "trained";
+  if (!(vocabulary_head(d) == spec.heads[0])) return {{}, "a head of its own"};
+  return {std::move(d), ""};
+}
+
+void Keys::integer(const char* key, int64_t& value, int64_t fallback, int64_t low, int64_t high) {
+  if (cfg_) value = cfg_->take_in<int64_t>(key, fallback, low, high);
+  else (*out_)[key] = value;
+}
+void Keys::number(const char* key, double& value, double fallback, double low, double high) {
+  if (cfg_) value = cfg_->take_in<double>(key, fallback, low, high);
+  else (*out_)[key] = value;
+}
+void Keys::flag(const char* key, bool& value, bool fallback) {
+  if (cfg_) value = cfg_->take<bool>(key, fallback);
+  else (*out_)[key] = value;
+}
+void Keys::integer_or_null(const char* key, int64_t& value, int64_t fallback) {
+  if (cfg_) value = cfg_->take_in<int64_t>(key, cfg_->is_null(key) ? 0 : fallback, 0, int64_t{1} << 40);
+  else (*out_)[key] = value > 0 ? Json(value) : Json();
+}
+void Keys::number_or_null(const char* key, double& value, double fallback) {
+  if (cfg_) value = cfg_->take_in<double>(key, cfg_->is_null(key) ? 0 : fallback, 0, 1e30);
+  else (*out_)[key] = value > 0 ? Json(value) : Json();
+}
+void Keys::reciprocal(const char* key, double& value, double fallback) {
+  if (cfg_) {
+    value = 1 / cfg_->take_in<double>(key, fallback, 1e-30, 1e30);
+    return;
+  }
+  double inverse = 1 / value;
+  for (const double near : {inverse, std::nextafter(inverse, 0.0), std::nextafter(inverse, 1e300)})
+    if (1 / near == value) inverse = near;
+  (*out_)[key] = inverse;
+}
+void Keys::activation(const char* key, Decoder& d, const char* fallback) {
+  if (cfg_) d.activation = take_activation(*cfg_, key, fallback);
+  else (*out_)[key] = activation_key(d.activation);
+}
+void Keys::only(const char* key, const Json& value, const std::string& what) {
+  if (!cfg_) {
+    (*out_)[key] = value;
+    return;
+  }
+  const bool present = cfg_->has(key);
+  const Json found = cfg_->take_json(key);
+  if (present && found != value) cfg_->reject(key, "is " + found.dump() + ": " + what + ", which this family does not have here", value.dump() + " is supported");
+}
+void Keys::ignore(std::initializer_list<const char*> keys, const char* reason) {
+  for (const char* key : keys)
+    if (cfg_) cfg_->ignore(key, reason);
+}
+void Keys::number(const char* key, Decoder& d, double AttentionOptions::*option, double fallback) {
+  double value = d.attention[0].*option;
+  number(key, value, fallback);
+  if (cfg_)
+    for (AttentionOptions& a : d.attention) a.*option = value;
+}
+void Keys::number_or_null(const char* key, Decoder& d, double AttentionOptions::*option, double fallback) {
+  double value = d.attention[0].*option;
+  number_or_null(key, value, fallback);
+  if (cfg_)
+    for (AttentionOptions& a : d.attention) a.*option = value;
+}
+void Keys::integer_or_null(const char* key, Decoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
+  int64_t value = d.attention[0].*option;
+  integer_or_null(key, value, fallback);
+  if (cfg_)
+    for (AttentionOptions& a : d.attention) a.*option = value;
+}
+void Keys::flag(const char* key, Decoder& d, bool AttentionOptions::*option, bool fallback) {
+  bool value = d.attention[0].*option;
+  flag(key, value, fallback);
+  if (cfg_)
+    for (AttentionOptions& a : d.attention) a.*option = value;
+}
+
+void sizes(Keys& k, Decoder& d, const Sizes& defaults, const SizeKeys& keys) {
+  ModelSpec& spec = d.spec;
+  k.integer(keys.vocab, spec.vocab, defaults.vocab, 1, kMost);
+  k.integer(keys.width, spec.width, defaults.width, 1, 1 << 20);
+  int64_t layers = static_cast<int64_t>(d.attention.size());
+  k.integer(keys.layers, layers, defaults.layers, 1, 4096);
+  AttentionOptions a = k.reading() ? AttentionOptions{} : d.attention[0];
+  k.integer(keys.heads, a.heads, defaults.heads, 1, 65536);
+  if (k.reading()) a.kv_heads = a.heads;
+  if (keys.kv_heads) {
+    int64_t kv_heads = a.kv_heads;
+    k.integer_or_null(keys.kv_heads, kv_heads, defaults.kv_heads);
+    if (kv_heads > 0) a.kv_heads = kv_heads;
+  }
+  if (k.reading()) a.head_dim = 0;
+  if (keys.head_dim) k.integer_or_null(keys.head_dim, a.head_dim, defaults.head_dim);
+  if (a.head_dim == 0) {
+    if (spec.width % a.heads != 0) k.config().reject(keys.heads, "must divide " + std::string(keys.width) + " (" + std::to_string(spec.width) + "), not " + std::to_string(a.heads));
+    a.head_dim = spec.width / a.heads;
+  }
+  if (keys.hidden) k.integer_or_null(keys.hidden, d.hidden, defaults.hidden);
+  if (k.reading() && (!keys.hidden || d.hidden == 0)) d.hidden = 4 * spec.width;
+  if (keys.positions) k.integer(keys.positions, spec.max_positions, defaults.positions, 1, 1 << 24);
+  if (keys.eps) k.number(keys.eps, spec.norm_eps, defaults.eps, 0, 1);
+  else if (k.reading()) spec.norm_eps = defaults.eps;
+  if (!k.reading()) return;
+  if (a.heads % a.kv_heads != 0) k.config().reject(keys.kv_heads ? keys.kv_heads : keys.heads, "must divide " + std::to_string(a.heads) + " heads, not " + std::to_string(a.kv_heads));
+  a.norm_eps = spec.norm_eps;
+  a.scale = 1.0 / std::sqrt(static_cast<double>(a.head_dim));
+  a.rope = false;
+  d.attention.assign(static_cast<size_t>(layers), a);
+}
+
+void common(Keys& k, Decoder& d, bool tied) {
+  if (k.reading()) {
+    take_common(k.config(), d.spec, tied);
+    k.ignore({"hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "dropout", "layerdrop", "classifier_dropout", "embed_dropout", "resid_dropout", "residual_dropout", "embedding_dropout"}, "training of the original");
+    return;
+  }
+  k.json().update({{"initializer_range", d.spec.init_std}, {"tie_word_embeddings", d.spec.tied}, {"use_cache", true}, {"torch_dtype", dtype_key(d.spec.dtype)}});
+}
+
+void biases(Keys& k, Decoder& d, const char* key, bool fallback) {
+  k.flag(key, d, &AttentionOptions::bias, fallback);
+  if (k.reading())
+    for (AttentionOptions& a : d.attention) a.output_bias = a.bias;
+}
+
+void residual(Keys& k, Decoder& d, const char* key, Residual parallel, bool fallback) {
+  bool is = d.spec.residual == parallel;
+  k.flag(key, is, fallback);
+  if (k.reading()) d.spec.residual = is ? parallel : Residual::sequential;
+}
+
+void query_scalar(Keys& k, Decoder& d, int64_t fallback) {
+  double scalar = std::round(1e6 / (d.attention[0].scale * d.attention[0].scale)) / 1e6;
+  k.number("query_pre_attn_scalar", scalar, static_cast<double>(fallback), 1e-9, 1e9);
+  if (k.reading())
+    for (AttentionOptions& a : d.attention) a.scale = 1 / std::sqrt(scalar);
+}
+
+void still_where(Decoder& d, const std::function<bool(size_t)>& still) {
+  for (size_t i = 0; i < d.attention.size(); ++i)
+    if (still(i)) {
+      d.attention[i].rope = false;
+      d.attention[i].rotation = {};
+    }
+}
+
+void rotation_by_window(Keys& k, Decoder& d, double theta, double sliding_theta) {
+  if (!k.reading()) {
+    const auto first = [&](bool slides) {
+      const auto it = std::find_if(d.attention.begin(), d.attention.end(), [&](const AttentionOptions& a) { return (a.window > 0) == slides; });
+      return it == d.attention.end() ? d.attention[0].rotation : it->rotation;
+    };
+    const RopeOptions all = first(false), sliding = first(true);
+    const auto keys = [](const RopeOptions& rope) {
+      Json out = rope_scaling_keys(rope.scaling);
+      if (out.is_null()) out = {{"rope_type", "default"}};
+      out["rope_theta"] = rope.theta;
+      return out;
+    };
+    k.json()["rope_parameters"] = {{"full_attention", keys(all)}, {"sliding_attention", keys(sliding)}};
+    return;
+  }
+  Config& cfg = k.config();
+  Json parameters = cfg.take_json("rope_parameters");
+  const auto take = [&](Json keys, double fallback) {
+    Config part(std::move(keys), cfg.origin(), cfg.prefix());
+    const RopeOptions rope = take_rope_options(part, d.spec, {.model_type = "", .architecture = "", .rope_theta = fallback}, d.attention[0].head_dim);
+    part.finish();
+    return rope;
+  };
+  RopeOptions all, sliding;
+  if (parameters.is_object() && parameters.contains("full_attention")) {
+    all = take({{"rope_parameters", parameters["full_attention"]}}, theta);
+    sliding = take({{"rope_parameters", parameters.value("sliding_attention", Json::object())}}, sliding_theta);
+    for (const char* key : {"rope_theta", "rope_scaling", "rope_local_base_freq"}) cfg.ignore(key, "rope_parameters says it for each kind of layer");
+  } else {
+    all = take({{"rope_theta", cfg.take_in<double>("rope_theta", theta, 1e-9, 1e30)}, {"rope_scaling", cfg.take_json("rope_scaling")}, {"rope_parameters", parameters}}, theta);
+    sliding = take(Json::object(), cfg.take_in<double>("rope_local_base_freq", sliding_theta, 1e-9, 1e30));
+  }
+  for (AttentionOptions& a : d.attention) {
+    a.rope = true;
+    a.rotation = a.window > 0 ? sliding : all;
+  }
+}
+
+void rotation(Keys& k, Decoder& d, double theta, bool partial, double share) {
+  if (!k.reading()) {
+    const auto turns = std::find_if(d.attention.begin(), d.attention.end(), [](const AttentionOptions& o) { return o.rope; });
+    const AttentionOptions& a = turns == d.attention.end() ? d.attention[0] : *turns;
+    k.json().update({{"rope_theta", a.rotation.theta}, {"rope_scaling", rope_scaling_keys(a.rotation.scaling)}});
+    if (partial) k.json()["partial_rotary_factor"] = static_cast<double>(a.rotation.rotary) / static_cast<double>(a.head_dim);
+    return;
+  }
+  const RopeOptions rope = take_rope_options(k.config(), d.spec, {.model_type = "", .architecture = "", .rope_theta = theta, .rotary = share, .partial = partial}, d.attention[0].head_dim);
+  for (AttentionOptions& a : d.attention) {
+    a.rope = true;
+    a.rotation = rope;
+  }
+}
+
+void windows(Keys& k, Decoder& d, int64_t window, const std::function<bool(size_t)>& slides) {
+  if (!k.reading()) {
+    Json types = Json::array();
+    window = 0;
+    for (const AttentionOptions& a : d.attention) {
+      window = std::max(window, a.window);
+      types.push_back(a.window > 0 ? "sliding_attention" : "full_attention");
+    }
+    k.integer_or_null("sliding_window", window, 0);
+    k.json()["layer_types"] = types;
+    return;
+  }
+  k.integer_or_null("sliding_window", window, window);
+  const auto types = k.config().take<std::vector<std::string>>("layer_types", {});
+  if (!types.empty() && types.size() != d.attention.size())
+    k.config().reject("layer_types", "names " + std::to_string(types.size()) + " layers, there are " + std::to_string(d.attention.size()));
+  for (size_t i = 0; i < d.attention.size(); ++i) {
+    if (!types.empty() && types[i] != "full_attention" && types[i] != "sliding_attention")
+      k.config().reject("layer_types", "holds '" + types[i] + "'; expected full_attention or sliding_attention");
+    if (types.empty() ? slides(i) : types[i] == "sliding_attention") d.attention[i].window = window;
+  }
+}
+
+ModelSpec read_decoder(Config& cfg, const DecoderFamily& family) {
+  Keys keys(cfg);
+  Decoder d;
+  family.keys(keys, d);
+  return spec_of(d);
+}
+
+// What was written must say everything: it is read again and compared.
+Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family) {
+  DecoderOr found = decoder_of(spec);
+  if (!found.decoder) return {{}, found.obstacle};
+  Decoder& d = *found.decoder;
+  Json config = {{"architectures", {family.architecture}}, {"model_type", family.model_type}};
+  Keys writing(config);
+  family.keys(writing, d);
+  try {
+    Config cfg(config, {.source = "config.json"});
+    cfg.ignore("model_type", "known");
+    Keys reading(cfg);
+    Decoder again;
+    family.keys(reading, again);
+    cfg.finish();
+    again.spec.init_scaled_residual = d.spec.init_scaled_residual;  // no family has a key for it
+    if (!(again == d)) return {{}, difference(spec_of(d).to_json(), spec_of(again).to_json())};
+  } catch (const Error& e) {
+    return {{}, e.what()};
+  }
+  return {config, ""};
+}
+
+std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames& present, const DecoderFamily& family) {
+  const ModelSpec& spec = model.spec();
+  DecoderNames names = family.names;
+  if (family.adapt) family.adapt(spec, names);
+  NameMap map(model);
+  // Published files may leave out the first part of every name.
+  std::string root;
+  if (const std::string embedding = names.embedding; !present.empty() && !present.contains(embedding + ".weight")) root = embedding.substr(0, embedding.find('.') + 1);
+  const auto theirs = [&](const std::string& name) { return !root.empty() && name.starts_with(root) ? name.substr(root.size()) : name; };
+  const auto both = [&](const std::string& name, const std::string& ours, double offset = 0) {
+    if (!map.has(ours)) return;
+    map.whole(theirs(name) + ".weight", ours, 1, offset);
+    if (map.has(ours + "_bias")) map.whole(theirs(name) + ".bias", ours + "_bias");
+  };
+  const auto stacked = [&](const std::string& name, const std::vector<std::string>& ours) {
+    map.stacked(theirs(name) + ".weight", ours);
+    std::vector<std::string> biases;
+    for (const std::string& parameter : ours) biases.push_back(parameter + "_bias");
+    if (map.has(biases[0])) map.stacked(theirs(name) + ".bias", biases);
+  };
+  both(names.embedding, "embedding");
+  if (names.positions) both(names.positions, "positions");
+  if (names.embedding_norm) both(names.embedding_norm, "embedding_norm", names.centre);
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const std::string layer = names.layer + std::to_string(i) + ".", ours = "layers." + std::to_string(i) + ".", mixer = ours + "mixer.", channel = ours + "channel.";
+    for (const auto& [name, parameter] : {std::pair(names.mixer_norm, "mixer_norm"), std::pair(names.mixer_post_norm, "mixer_post_norm"), std::pair(names.channel_norm, "channel_norm"),
+                                          std::pair(names.channel_post_norm, "channel_post_norm")})
+      if (name) both(layer + name, ours + parameter, names.centre);
+    if (names.qkv && names.grouped) {
+      const AttentionOptions a = attention_options(spec, i);
+      for (const bool bias : {false, true}) {
+        if (bias && !map.has(mixer + "query_bias")) continue;
+        const int64_t row = bias ? 1 : spec.width, head = a.head_dim * row, group = a.heads / a.kv_heads, rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
+        StoredTensor tensor{theirs(layer + names.qkv) + (bias ? ".bias" : ".weight"), bias ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, row}, {}};
+        for (int64_t g = 0; g < a.kv_heads; ++g)
+          for (const auto& [parameter, heads] : {std::pair("query", group), std::pair("key", int64_t{1}), std::pair("value", int64_t{1})})
+            tensor.parts.push_back({mixer + parameter + (bias ? "_bias" : ""), g * heads * head, heads * head});
+        map.add(std::move(tensor));
+      }
+    } else if (names.qkv) {
+      stacked(layer + names.qkv, {mixer + "query", mixer + "key", mixer + "value"});
+    } else {
+      both(layer + names.query, mixer + "query");
+      both(layer + names.key, mixer + "key");
+      both(layer + names.value, mixer + "value");
+    }
+    both(layer + names.output, mixer + "output");
+    both(layer + names.query_norm, mixer + "query_norm", names.centre);
+    both(layer + names.key_norm, mixer + "key_norm", names.centre);
+    if (!map.has(channel + "up")) {
+      both(layer + names.up, channel + "gate");  // the one matrix into a layer without gates
+    } else if (names.gate_up) {
+      stacked(layer + names.gate_up, {channel + "gate", channel + "up"});
+    } else {
+      both(layer + names.gate, channel + "gate");
+      both(layer + names.up, channel + "up");
+    }
+    both(layer + names.down, channel + "down");
+  }
+  both(names.final_norm, "final_norm", names.centre);
+  if (!spec.tied) both(names.head, "head");
+  if (map.has("head.bias")) map.whole(std::string(names.head) + ".bias", "head.bias");
+  return map.take();
+}
+
+}  // namespace gamut

@@ -1,0 +1,126 @@
+// Families of plain decoders: layers of attention and one feed-forward layer, all alike but for windows and rotation.
+//
+// A family says once which key means what, and where its tensors are: the same description reads, writes, and judges whether what
+// was written says everything.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+
+#include "families/skeleton.h"
+
+namespace gamut {
+
+// A decoder with its options in the open.
+struct Decoder {
+  ModelSpec spec;                           // but for layers and heads
+  std::vector<AttentionOptions> attention;  // of each layer
+  int64_t hidden = 0;                       // of the feed-forward layers
+  std::string activation = "silu";
+  bool gated = true, ffn_bias = false, head_bias = false;
+  double logit_scale = 1, logit_softcap = 0;
+  bool operator==(const Decoder&) const = default;
+};
+ModelSpec spec_of(const Decoder& decoder);
+// Or why the spec is something else.
+struct DecoderOr {
+  std::optional<Decoder> decoder;
+  std::string obstacle;
+};
+DecoderOr decoder_of(const ModelSpec& spec);
+
+// The keys of a config.json, one way or the other. A key that is missing means `fallback`; null means 0 where a key may be null.
+class Keys {
+ public:
+  explicit Keys(Config& cfg) : cfg_(&cfg) {}
+  explicit Keys(Json& out) : out_(&out) {}
+  bool reading() const { return cfg_; }
+  Config& config() { return *cfg_; }
+  Json& json() { return *out_; }
+
+  void integer(const char* key, int64_t& value, int64_t fallback, int64_t low = 1, int64_t high = int64_t{1} << 40);
+  void number(const char* key, double& value, double fallback, double low = -1e30, double high = 1e30);
+  void flag(const char* key, bool& value, bool fallback);
+  void integer_or_null(const char* key, int64_t& value, int64_t fallback);
+  void number_or_null(const char* key, double& value, double fallback);
+  void reciprocal(const char* key, double& value, double fallback);  // the key holds 1/value
+  void activation(const char* key, Decoder& d, const char* fallback);
+  // The family computes nothing else; another value is an Error.
+  void only(const char* key, const Json& value, const std::string& what);
+  void ignore(std::initializer_list<const char*> keys, const char* reason);
+  // An option of every layer's attention.
+  void number(const char* key, Decoder& d, double AttentionOptions::*option, double fallback);
+  void number_or_null(const char* key, Decoder& d, double AttentionOptions::*option, double fallback);
+  void integer_or_null(const char* key, Decoder& d, int64_t AttentionOptions::*option, int64_t fallback);
+  void flag(const char* key, Decoder& d, bool AttentionOptions::*option, bool fallback);
+  // The name to read: the older one where the file has it.
+  const char* either(const char* key, const char* older) const { return cfg_ && !cfg_->has(key) && cfg_->has(older) ? older : key; }
+
+ private:
+  Config* cfg_ = nullptr;
+  Json* out_ = nullptr;
+};
+
+// Sizes, first of all keys; with transformers' defaults. A null name: the family has no such key.
+struct Sizes {
+  int64_t vocab = 32000, width = 4096, layers = 32, heads = 32, kv_heads = 0, head_dim = 0, hidden = 11008, positions = 2048;  // 0: heads; width / heads; 4·width
+  double eps = 1e-6;
+};
+struct SizeKeys {
+  const char *vocab = "vocab_size", *width = "hidden_size", *layers = "num_hidden_layers", *heads = "num_attention_heads", *kv_heads = "num_key_value_heads", *head_dim = "head_dim",
+             *hidden = "intermediate_size", *positions = "max_position_embeddings", *eps = "rms_norm_eps";
+};
+void sizes(Keys& k, Decoder& d, const Sizes& defaults, const SizeKeys& keys = {});
+// Dtype, tied embeddings, initial values, and what says nothing about what is computed.
+void common(Keys& k, Decoder& d, bool tied);
+// Biases of all four projections of attention.
+void biases(Keys& k, Decoder& d, const char* key, bool fallback);
+// Whether blocks stand side by side as `parallel` says, or one after the other.
+void residual(Keys& k, Decoder& d, const char* key, Residual parallel, bool fallback);
+// query_pre_attn_scalar: scores are divided by its square root.
+void query_scalar(Keys& k, Decoder& d, int64_t fallback);
+// rope_theta, rope_scaling, and partial_rotary_factor where `partial`; in either style.
+void rotation(Keys& k, Decoder& d, double theta = 10000, bool partial = false, double share = 1);
+// The same with parameters of their own for layers that see all (rope_theta, rope_scaling) and that slide (rope_local_base_freq), after windows().
+void rotation_by_window(Keys& k, Decoder& d, double theta, double sliding_theta);
+// Takes the rotation from some layers.
+void still_where(Decoder& d, const std::function<bool(size_t)>& still);
+// sliding_window, and layer_types, which without such a key are as `slides` says of a layer.
+void windows(Keys& k, Decoder& d, int64_t window, const std::function<bool(size_t)>& slides);
+
+// Where tensors are: names below the layer's own, without .weight. A null name: there is none.
+struct DecoderNames {
+  const char *embedding = "model.embed_tokens", *positions = nullptr, *embedding_norm = nullptr, *layer = "model.layers.", *final_norm = "model.norm", *head = "lm_head";
+  const char *mixer_norm = "input_layernorm", *mixer_post_norm = nullptr, *channel_norm = "post_attention_layernorm", *channel_post_norm = nullptr;
+  const char *query = "self_attn.q_proj", *key = "self_attn.k_proj", *value = "self_attn.v_proj", *output = "self_attn.o_proj";
+  const char *query_norm = "self_attn.q_norm", *key_norm = "self_attn.k_norm";
+  const char* qkv = nullptr;  // all three in one tensor
+  bool grouped = false;       // … key head by key head: its queries, then its key and value; else one below the other
+  const char *gate = "mlp.gate_proj", *up = "mlp.up_proj", *down = "mlp.down_proj";  // without gates: up, down
+  const char* gate_up = nullptr;  // both in one tensor
+  double centre = 0;              // gains are stored less this
+  std::array<const char*, 2> ignored = {};  // ends of names of tensors that files may hold and nobody needs
+};
+
+struct DecoderFamily {
+  const char *model_type, *architecture;
+  void (*keys)(Keys& k, Decoder& d);
+  DecoderNames names = {};
+  void (*adapt)(const ModelSpec& spec, DecoderNames& names) = nullptr;  // ? where names depend on the model
+};
+ModelSpec read_decoder(Config& cfg, const DecoderFamily& family);
+Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family);
+std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames& present, const DecoderFamily& family);
+
+template <const DecoderFamily& kFamily> Family decoder_family(const char* meaning) {
+  return {kFamily.model_type, meaning, [](Config& cfg) { return read_decoder(cfg, kFamily); }, [](const ModelSpec& spec) { return write_decoder(spec, kFamily); },
+          [](const Model& model, const TensorNames& present) { return decoder_tensors(model, present, kFamily); },
+          [](const ModelSpec& spec, const std::string& tensor) {
+            for (const char* end : kFamily.names.ignored)
+              if (end && tensor.ends_with(end)) return true;
+            return skeleton_ignores(spec, tensor) || (spec.tied && tensor == std::string(kFamily.names.head) + ".weight");
+          }};
+}
+
+}  // namespace gamut

@@ -1,0 +1,35 @@
+// OPT: learned positions from the third row on, ReLU layers, biases. [Zhang et al. 2022]
+#include "families/decoder.h"
+
+namespace gamut::family {
+namespace {
+
+void keys(Keys& k, Decoder& d) {
+  sizes(k, d, {.vocab = 50272, .width = 768, .layers = 12, .heads = 12, .hidden = 3072, .eps = 1e-5}, {.kv_heads = nullptr, .head_dim = nullptr, .hidden = "ffn_dim", .eps = nullptr});
+  k.activation("activation_function", d, "relu");
+  k.only("do_layer_norm_before", true, "norms behind each block");
+  k.only("_remove_final_layer_norm", false, "no final norm");
+  k.only("word_embed_proj_dim", d.spec.width, "an embedding of another width");
+  k.only("enable_bias", true, "layers without biases");
+  k.only("layer_norm_elementwise_affine", true, "norms without weights");
+  k.ignore({"activation_dropout", "prefix"}, "training of the original");
+  common(k, d, true);
+  k.number("init_std", d.spec.init_std, d.spec.init_std, 0, 10);
+  if (!k.reading()) return;
+  for (AttentionOptions& a : d.attention) a.bias = a.output_bias = true;
+  d.spec.norm = "layer";
+  d.spec.positions = "learned";
+  d.spec.position_offset = 2;
+  d.gated = false;
+  d.ffn_bias = true;
+}
+constexpr DecoderFamily kFamily{"opt", "OPTForCausalLM", keys,
+                                {.embedding = "model.decoder.embed_tokens", .positions = "model.decoder.embed_positions", .layer = "model.decoder.layers.",
+                                 .final_norm = "model.decoder.final_layer_norm", .mixer_norm = "self_attn_layer_norm", .channel_norm = "final_layer_norm", .output = "self_attn.out_proj",
+                                 .up = "fc1", .down = "fc2"}};
+
+}  // namespace
+
+Family opt() { return decoder_family<kFamily>("GPT-3 rebuilt: learned positions, LayerNorm before each block, ReLU layers, biases. [Zhang et al., OPT, 2022]"); }
+
+}  // namespace gamut::family
