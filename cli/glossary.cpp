@@ -32,7 +32,7 @@ const std::vector<GlossaryEntry>& glossary() {
        "(balanced: 1), tokens (balanced: k) [Hugging Face], first choices alone [GShard]. balance_over = step gathers f over the step's micro-batches so far, P stays the micro-batch's [Qiu et al. 2025]."},
       {"metric", "balance", "E·Σ f·P without coefficient: f the share of an expert's slots, P its mean score. 1 when balanced. [Fedus et al. 2021]"},
       {"metric", "z", "Mean of logsumexp(router logits)² without coefficient: keeps logits small. [Zoph et al., ST-MoE, 2022]"},
-      {"metric", "dropped", "Slots that found their expert full and contributed 0; only with a capacity_factor."},
+      {"metric", "dropped", "Slots that found their expert full and contributed 0; only with a capacity."},
       // recipes
       {"setting", "run.dir", "Folder of the run: recipe, metrics, TensorBoard events, checkpoints, final model. The same command continues from what it holds."},
       {"setting", "run.seed", "Seed of all random streams: initial weights, data order, dropout. Same seed and instruction tier: same bits for any number of threads."},

@@ -50,6 +50,7 @@ DecoderOr decoder_of(const ModelSpec& spec) {
     d.attention.push_back(attention_options(spec, i));
   }
   const auto ffn = options_of<FfnOptions>(spec.layers[0].channel);
+  if (ffn.limit > 0 || ffn.up_shift != 0) return {{}, "gated products that are cut or shifted"};
   d.hidden = ffn.hidden;
   d.activation = spec.layers[0].channel.options.value("activation", "silu");
   d.gated = ffn.gated;

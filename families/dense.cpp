@@ -13,6 +13,7 @@ std::string write_gated_ffn(const Component& channel, bool bias_key, Json& confi
   const auto ffn = options_of<FfnOptions>(channel);
   const std::string activation = activation_key(channel.options.value("activation", "silu"));
   if (!ffn.gated || activation.empty()) return "feed-forward layers that are not gated";
+  if (ffn.limit > 0 || ffn.up_shift != 0) return "gated products that are cut or shifted";
   if (ffn.bias && !bias_key) return "biases in feed-forward layers";
   config["intermediate_size"] = ffn.hidden;
   config["hidden_act"] = activation;

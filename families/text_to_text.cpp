@@ -127,7 +127,7 @@ Family::Written write_text_to_text(const ModelSpec& spec, const TextToTextDialec
   const FfnOptions ffn = dense ? options_of<FfnOptions>(channel) : options_of<MoeOptions>(channel).expert;
   const std::string activation = channel.options.value("activation", "silu");
   std::string act = activation_key(activation);
-  if (ffn.bias || act.empty() || (ffn.gated && activation == "gelu")) return cannot("other feed-forward layers");
+  if (ffn.bias || ffn.limit > 0 || ffn.up_shift != 0 || act.empty() || (ffn.gated && activation == "gelu")) return cannot("other feed-forward layers");
   if (ffn.gated && activation == "gelu_tanh") act = "gelu";
 
   Json config = {{"architectures", {d.architecture}}, {"model_type", d.model_type}, {"vocab_size", spec.vocab}, {"d_model", spec.width}, {"d_kv", first.head_dim}, {"d_ff", ffn.hidden},
