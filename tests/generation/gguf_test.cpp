@@ -75,8 +75,10 @@ INSTANTIATE_TEST_SUITE_P(All, GgufFixture, testing::ValuesIn(names()), [](const 
 TEST(GgufModels, EachFamilyWithAMappingHasAFixture) {
   std::set<std::string> with;
   for (const std::string& name : names()) with.insert(name);
-  for (const Family& family : families())
-    if (family.gguf) EXPECT_TRUE(with.contains(family.model_type)) << family.model_type << ": add one with tools/make_gguf_fixtures.py";
+  for (const Family& family : families()) {
+    if (!family.gguf) continue;
+    EXPECT_TRUE(with.contains(family.model_type)) << family.model_type << ": add one with tools/make_gguf_fixtures.py";
+  }
 }
 
 // Every format of 32 numbers in one model, with vocabulary: logits of transformers' reading, ids of the tokenizer it was made from.
@@ -87,14 +89,14 @@ TEST(GgufModels, PackedWeightsAndVocabularyAreThePeers) {
   const SafetensorsReader expected(kFiles / "packed.safetensors");
   Json rows = Json::array({Json::array()});
   for (int id = 3; id < 19; ++id) rows[0].push_back(id);
-  const Scores scores = score(loaded.model, device, read_score_input({{"input_ids", rows}}, "ids"), {});
+  const Scores scores = score(loaded.model, device, read_example({{"input_ids", rows}}, "ids"), {});
   const TensorView& want = expected.at("logits");
   std::vector<float> logits(static_cast<size_t>(want.elements()));
   read_elements(want, 0, want.elements(), logits.data());
   float largest = 0, error = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
     largest = std::max(largest, std::abs(logits[i]));
-    error = std::max(error, std::abs(logits[i] - scores.logits_BTV.data<float>()[i]));
+    error = std::max(error, std::abs(logits[i] - scores.tensors.at("logits").data<float>()[i]));
   }
   EXPECT_LE(error, 1e-5f * largest);
   EXPECT_EQ(loaded.config.eos, (std::vector<int32_t>{0}));
@@ -114,8 +116,8 @@ TEST(GgufModels, PackedWeightsAndVocabularyAreThePeers) {
   save_model(loaded.model, tokenizer.get(), out / "model");
   LoadedModel again = load_model(out / "model", device);
   EXPECT_EQ(again.config.family->model_type, "llama");
-  const Scores saved = score(again.model, device, read_score_input({{"input_ids", rows}}, "ids"), {});
-  EXPECT_EQ(std::memcmp(saved.logits_BTV.raw(), scores.logits_BTV.raw(), scores.logits_BTV.bytes()), 0);
+  const Scores saved = score(again.model, device, read_example({{"input_ids", rows}}, "ids"), {});
+  EXPECT_EQ(std::memcmp(saved.tensors.at("logits").raw(), scores.tensors.at("logits").raw(), scores.tensors.at("logits").bytes()), 0);
   EXPECT_EQ(Tokenizer::load(out / "model")->hash(), tokenizer->hash());
   EXPECT_TRUE(contains(read_json(out / "model" / "tokenizer_config.json")["chat_template"].get<std::string>(), "for message in messages"));
 }
