@@ -49,7 +49,7 @@ void run(Arguments a) {
 void build_embed(CLI::App& command, int&) {
   auto a = std::make_shared<Arguments>();
   command.add_option("model", a->model, "model folder; modules.json in it says how its vectors become one, else it is their mean")->required();
-  command.add_option("--text", a->texts, "a text; may be given several times. Without it every line on stdin is one");
+  command.add_option("--text", a->texts, "a text; may be given several times. Without it every line on stdin is one")->allow_extra_args(false);
   command.add_option("--out", a->out, "safetensors file to write instead: embeddings f32 [texts, width]");
   add_dtype(command, a->dtype);
   add_json(command, a->json);
