@@ -15,7 +15,7 @@ const std::vector<RegisteredObjective>& objectives() {
       {"seq2seq",
        "Sequence to sequence: a decoder writes the target after an encoder has read the source; −log p of the target's tokens, its end included. Rows of text are cut: the share `source` (0.5) of "
        "each is its source; or at the token `separator` (an id), the first of a row after a source, and rows without one bear no loss. In a model of one stack the target follows the source, which "
-       "all positions see. Option: specials (ids of <pad>, which starts a target, and </s>, which ends it). [Sutskever et al. 2014; Vaswani et al. 2017]",
+       "all positions see. Option: specials (ids of <pad>, which starts a target, and </s>, which ends both sides). [Sutskever et al. 2014; Vaswani et al. 2017]",
        build_seq2seq},
       {"span_corruption",
        "Runs of tokens are cut out of the source, a sentinel <extra_id_j> in place of run j; the target is each sentinel with the tokens it stands for. Of T tokens N = round(rate·T) go, in "

@@ -27,10 +27,11 @@ class Seq2Seq : public SourceTarget {
         any = any || target != row.end();
       }
       pairs.push_back({{row.begin(), cut}, {target, row.end()}});
+      pairs.back().source.push_back(special(1));
     }
     if (!any) throw Error({.who = "train", .what = "no row of the batch holds the separator " + std::to_string(separator_) + " between a source and a target", .hint = "check objective.separator, or leave it out to cut every row"});
     // With a separator the lengths depend on the text; these do not.
-    Example e = separator_ < 0 ? rows(pairs, 1, 1) : rows(pairs, text.length, text.length);
+    Example e = separator_ < 0 ? rows(pairs, 1, 1) : rows(pairs, text.length + 1, text.length);
     for (size_t b = 0; b < pairs.size(); ++b)
       if (pairs[b].target.empty()) e.labels[b * static_cast<size_t>(e.target_length)] = -100;  // an end after nothing teaches nothing
     return e;

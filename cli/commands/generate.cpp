@@ -64,8 +64,13 @@ void run(Arguments a) {
   const auto tokenizer = Tokenizer::load(a.model);
   if (tokenizer->vocab_size() > loaded.model.spec().vocab)
     throw Error({.who = "generate", .what = fmt::format("the tokenizer has {} tokens, the model {}", tokenizer->vocab_size(), loaded.model.spec().vocab), .where = a.model, .hint = "is this the tokenizer the model was trained with?"});
-  // With the special tokens that frame a text: where a tokenizer adds them, the model was trained with them. What answers a source begins anew.
-  (encoder ? sources : prompts) = {tokenizer->add_special_tokens(tokenizer->encode(a.prompt))};
+  // With the special tokens that frame a text: where a tokenizer adds them, the model was trained with them. A source ends in any case; what answers it
+  // begins anew.
+  std::vector<int32_t> ids = tokenizer->encode(a.prompt);
+  const size_t plain = ids.size();
+  ids = tokenizer->add_special_tokens(ids);
+  if (objective->start() && objective->end() && ids.size() == plain) ids.push_back(*objective->end());
+  (encoder ? sources : prompts) = {ids};
   const size_t given = encoder ? sources[0].size() : prompts[0].size(), begun = (encoder ? 0 : given) + (objective->start() ? 1 : 0);
   TextStream stream(*tokenizer);
   std::string text;

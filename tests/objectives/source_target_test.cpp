@@ -181,15 +181,15 @@ TEST(Denoising, NeedsToKnowWhatEndsASentence) {
 
 TEST(Seq2Seq, CutsRowsByShareOrSeparator) {
   const Example half = example_of({"seq2seq", {{"specials", {5, 6}}}}, 1, 7);
-  EXPECT_EQ(source(half), (std::vector<int32_t>{1000, 1001, 1002, 1003}));
+  EXPECT_EQ(source(half), (std::vector<int32_t>{1000, 1001, 1002, 1003, 6}));
   EXPECT_EQ(decoder(half), (std::vector<int32_t>{5, 1004, 1005, 1006}));
   EXPECT_EQ(labels(half), (std::vector<int32_t>{1004, 1005, 1006, 6}));
 
   const Component separated{"seq2seq", {{"specials", {5, 6}}, {"separator", 3}}};
   const Example e = example_of(separated, 2, 4, {}, {10, 3, 11, 12, 13, 14, 15, 16});
-  EXPECT_EQ(source(e, 0), (std::vector<int32_t>{10}));
+  EXPECT_EQ(source(e, 0), (std::vector<int32_t>{10, 6}));
   EXPECT_EQ(labels(e, 0), (std::vector<int32_t>{11, 12, 6}));
-  EXPECT_EQ(source(e, 1), (std::vector<int32_t>{13, 14, 15, 16}));
+  EXPECT_EQ(source(e, 1), (std::vector<int32_t>{13, 14, 15, 16, 6}));
   EXPECT_EQ(build_objective(separated)->weight(e), 3) << "a row without a separator bears no loss";
   EXPECT_THROW(example_of(separated, 1, 4, {}, {10, 11, 12, 13}), Error);
 }
