@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 250880, .width = 64, .layers = 2, .heads = 8, .eps = 1e-5},
         {.width = k.either("hidden_size", "n_embed"), .layers = k.either("n_layer", "num_hidden_layers"), .heads = k.either("n_head", "num_attention_heads"), .kv_heads = nullptr, .head_dim = nullptr,
          .hidden = nullptr, .positions = nullptr, .eps = "layer_norm_epsilon"});

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void shared_keys(Keys& k, Decoder& d, const SizeKeys& names) {
+void shared_keys(Keys& k, PlainDecoder& d, const SizeKeys& names) {
   sizes(k, d, {.vocab = 256000, .width = 8192, .layers = 40, .heads = 64, .hidden = 22528, .positions = 8192, .eps = 1e-5}, names);
   k.activation("hidden_act", d, "silu");
   biases(k, d, "attention_bias", false);
@@ -15,18 +15,18 @@ void shared_keys(Keys& k, Decoder& d, const SizeKeys& names) {
   d.spec.norm_bias = false;
   d.spec.residual = Residual::parallel_one_norm;
 }
-void pairs(Keys& k, Decoder& d) {
+void pairs(Keys& k, PlainDecoder& d) {
   if (k.reading())
     for (AttentionOptions& a : d.attention) a.interleaved = true;
 }
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   shared_keys(k, d, {.head_dim = nullptr, .eps = "layer_norm_eps"});
   k.only("use_qk_norm", false, "normalised queries and keys");
   k.ignore({"model_max_length"}, "the tokenizer's");
   rotation(k, d, 500000);
   pairs(k, d);
 }
-void keys2(Keys& k, Decoder& d) {
+void keys2(Keys& k, PlainDecoder& d) {
   shared_keys(k, d, {.eps = "layer_norm_eps"});
   int64_t pattern = 4;
   if (k.reading())

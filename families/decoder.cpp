@@ -8,7 +8,7 @@ namespace {
 
 constexpr int64_t kMost = int64_t{1} << 31;
 
-Component vocabulary_head(const Decoder& d) {
+Component vocabulary_head(const PlainDecoder& d) {
   Component head{"vocabulary"};
   if (d.logit_scale != 1) head.options["scale"] = d.logit_scale;
   if (d.logit_softcap > 0) head.options["softcap"] = d.logit_softcap;
@@ -28,7 +28,7 @@ std::string difference(const Json& a, const Json& b, const std::string& where = 
 
 }  // namespace
 
-ModelSpec spec_of(const Decoder& d) {
+ModelSpec spec_of(const PlainDecoder& d) {
   ModelSpec spec = d.spec;
   Component ffn{"ffn", {{"hidden", d.hidden}, {"activation", d.activation}}};
   if (!d.gated) ffn.options["gated"] = false;
@@ -40,9 +40,9 @@ ModelSpec spec_of(const Decoder& d) {
 
 DecoderOr decoder_of(const ModelSpec& spec) {
   if (spec.heads.size() != 1 || spec.heads[0].kind != "vocabulary") return {{}, "other heads than one for the vocabulary"};
-  Decoder d{.spec = spec};
+  PlainDecoder d{.spec = spec};
   d.spec.layers.clear();
-  d.spec.heads = Decoder{}.spec.heads;
+  d.spec.heads = PlainDecoder{}.spec.heads;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerSpec& layer = spec.layers[i];
     if (layer.mixer.kind != "attention" || layer.channel.kind != "ffn") return {{}, "layers of " + layer.mixer.kind + " and " + layer.channel.kind};
@@ -93,7 +93,7 @@ void Keys::reciprocal(const char* key, double& value, double fallback) {
     if (1 / near == value) inverse = near;
   (*out_)[key] = inverse;
 }
-void Keys::activation(const char* key, Decoder& d, const char* fallback) {
+void Keys::activation(const char* key, PlainDecoder& d, const char* fallback) {
   if (cfg_) d.activation = take_activation(*cfg_, key, fallback);
   else (*out_)[key] = activation_key(d.activation);
 }
@@ -110,32 +110,32 @@ void Keys::ignore(std::initializer_list<const char*> keys, const char* reason) {
   for (const char* key : keys)
     if (cfg_) cfg_->ignore(key, reason);
 }
-void Keys::number(const char* key, Decoder& d, double AttentionOptions::*option, double fallback) {
+void Keys::number(const char* key, PlainDecoder& d, double AttentionOptions::*option, double fallback) {
   double value = d.attention[0].*option;
   number(key, value, fallback);
   if (cfg_)
     for (AttentionOptions& a : d.attention) a.*option = value;
 }
-void Keys::number_or_null(const char* key, Decoder& d, double AttentionOptions::*option, double fallback) {
+void Keys::number_or_null(const char* key, PlainDecoder& d, double AttentionOptions::*option, double fallback) {
   double value = d.attention[0].*option;
   number_or_null(key, value, fallback);
   if (cfg_)
     for (AttentionOptions& a : d.attention) a.*option = value;
 }
-void Keys::integer_or_null(const char* key, Decoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
+void Keys::integer_or_null(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
   int64_t value = d.attention[0].*option;
   integer_or_null(key, value, fallback);
   if (cfg_)
     for (AttentionOptions& a : d.attention) a.*option = value;
 }
-void Keys::flag(const char* key, Decoder& d, bool AttentionOptions::*option, bool fallback) {
+void Keys::flag(const char* key, PlainDecoder& d, bool AttentionOptions::*option, bool fallback) {
   bool value = d.attention[0].*option;
   flag(key, value, fallback);
   if (cfg_)
     for (AttentionOptions& a : d.attention) a.*option = value;
 }
 
-void sizes(Keys& k, Decoder& d, const Sizes& defaults, const SizeKeys& keys) {
+void sizes(Keys& k, PlainDecoder& d, const Sizes& defaults, const SizeKeys& keys) {
   ModelSpec& spec = d.spec;
   k.integer(keys.vocab, spec.vocab, defaults.vocab, 1, kMost);
   k.integer(keys.width, spec.width, defaults.width, 1, 1 << 20);
@@ -168,7 +168,7 @@ void sizes(Keys& k, Decoder& d, const Sizes& defaults, const SizeKeys& keys) {
   d.attention.assign(static_cast<size_t>(layers), a);
 }
 
-void common(Keys& k, Decoder& d, bool tied) {
+void common(Keys& k, PlainDecoder& d, bool tied) {
   if (k.reading()) {
     take_common(k.config(), d.spec, tied);
     k.ignore({"hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "dropout", "layerdrop", "classifier_dropout", "embed_dropout", "resid_dropout", "residual_dropout", "embedding_dropout"}, "training of the original");
@@ -177,26 +177,26 @@ void common(Keys& k, Decoder& d, bool tied) {
   k.json().update({{"initializer_range", d.spec.init_std}, {"tie_word_embeddings", d.spec.tied}, {"use_cache", true}, {"torch_dtype", dtype_key(d.spec.dtype)}});
 }
 
-void biases(Keys& k, Decoder& d, const char* key, bool fallback) {
+void biases(Keys& k, PlainDecoder& d, const char* key, bool fallback) {
   k.flag(key, d, &AttentionOptions::bias, fallback);
   if (k.reading())
     for (AttentionOptions& a : d.attention) a.output_bias = a.bias;
 }
 
-void residual(Keys& k, Decoder& d, const char* key, Residual parallel, bool fallback) {
+void residual(Keys& k, PlainDecoder& d, const char* key, Residual parallel, bool fallback) {
   bool is = d.spec.residual == parallel;
   k.flag(key, is, fallback);
   if (k.reading()) d.spec.residual = is ? parallel : Residual::sequential;
 }
 
-void query_scalar(Keys& k, Decoder& d, int64_t fallback) {
+void query_scalar(Keys& k, PlainDecoder& d, int64_t fallback) {
   double scalar = std::round(1e6 / (d.attention[0].scale * d.attention[0].scale)) / 1e6;
   k.number("query_pre_attn_scalar", scalar, static_cast<double>(fallback), 1e-9, 1e9);
   if (k.reading())
     for (AttentionOptions& a : d.attention) a.scale = 1 / std::sqrt(scalar);
 }
 
-void still_where(Decoder& d, const std::function<bool(size_t)>& still) {
+void still_where(PlainDecoder& d, const std::function<bool(size_t)>& still) {
   for (size_t i = 0; i < d.attention.size(); ++i)
     if (still(i)) {
       d.attention[i].rope = false;
@@ -204,7 +204,7 @@ void still_where(Decoder& d, const std::function<bool(size_t)>& still) {
     }
 }
 
-void rotation_by_window(Keys& k, Decoder& d, double theta, double sliding_theta) {
+void rotation_by_window(Keys& k, PlainDecoder& d, double theta, double sliding_theta) {
   if (!k.reading()) {
     const auto first = [&](bool slides) {
       const auto it = std::find_if(d.attention.begin(), d.attention.end(), [&](const AttentionOptions& a) { return (a.window > 0) == slides; });
@@ -243,7 +243,7 @@ void rotation_by_window(Keys& k, Decoder& d, double theta, double sliding_theta)
   }
 }
 
-void rotation(Keys& k, Decoder& d, double theta, bool partial, double share) {
+void rotation(Keys& k, PlainDecoder& d, double theta, bool partial, double share) {
   if (!k.reading()) {
     const auto turns = std::find_if(d.attention.begin(), d.attention.end(), [](const AttentionOptions& o) { return o.rope; });
     const AttentionOptions& a = turns == d.attention.end() ? d.attention[0] : *turns;
@@ -258,7 +258,7 @@ void rotation(Keys& k, Decoder& d, double theta, bool partial, double share) {
   }
 }
 
-void windows(Keys& k, Decoder& d, int64_t window, const std::function<bool(size_t)>& slides) {
+void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(size_t)>& slides) {
   if (!k.reading()) {
     Json types = Json::array();
     window = 0;
@@ -283,7 +283,7 @@ void windows(Keys& k, Decoder& d, int64_t window, const std::function<bool(size_
 
 ModelSpec read_decoder(Config& cfg, const DecoderFamily& family) {
   Keys keys(cfg);
-  Decoder d;
+  PlainDecoder d;
   family.keys(keys, d);
   return spec_of(d);
 }
@@ -292,7 +292,7 @@ ModelSpec read_decoder(Config& cfg, const DecoderFamily& family) {
 Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family) {
   DecoderOr found = decoder_of(spec);
   if (!found.decoder) return {{}, found.obstacle};
-  Decoder& d = *found.decoder;
+  PlainDecoder& d = *found.decoder;
   Json config = {{"architectures", {family.architecture}}, {"model_type", family.model_type}};
   Keys writing(config);
   family.keys(writing, d);
@@ -300,7 +300,7 @@ Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family
     Config cfg(config, {.source = "config.json"});
     cfg.ignore("model_type", "known");
     Keys reading(cfg);
-    Decoder again;
+    PlainDecoder again;
     family.keys(reading, again);
     cfg.finish();
     again.spec.init_scaled_residual = d.spec.init_scaled_residual;  // no family has a key for it

@@ -13,19 +13,19 @@
 namespace gamut {
 
 // A decoder with its options in the open.
-struct Decoder {
+struct PlainDecoder {
   ModelSpec spec;                           // but for layers and heads
   std::vector<AttentionOptions> attention;  // of each layer
   int64_t hidden = 0;                       // of the feed-forward layers
   std::string activation = "silu";
   bool gated = true, ffn_bias = false, head_bias = false;
   double logit_scale = 1, logit_softcap = 0;
-  bool operator==(const Decoder&) const = default;
+  bool operator==(const PlainDecoder&) const = default;
 };
-ModelSpec spec_of(const Decoder& decoder);
+ModelSpec spec_of(const PlainDecoder& decoder);
 // Or why the spec is something else.
 struct DecoderOr {
-  std::optional<Decoder> decoder;
+  std::optional<PlainDecoder> decoder;
   std::string obstacle;
 };
 DecoderOr decoder_of(const ModelSpec& spec);
@@ -45,15 +45,15 @@ class Keys {
   void integer_or_null(const char* key, int64_t& value, int64_t fallback);
   void number_or_null(const char* key, double& value, double fallback);
   void reciprocal(const char* key, double& value, double fallback);  // the key holds 1/value
-  void activation(const char* key, Decoder& d, const char* fallback);
+  void activation(const char* key, PlainDecoder& d, const char* fallback);
   // The family computes nothing else; another value is an Error.
   void only(const char* key, const Json& value, const std::string& what);
   void ignore(std::initializer_list<const char*> keys, const char* reason);
   // An option of every layer's attention.
-  void number(const char* key, Decoder& d, double AttentionOptions::*option, double fallback);
-  void number_or_null(const char* key, Decoder& d, double AttentionOptions::*option, double fallback);
-  void integer_or_null(const char* key, Decoder& d, int64_t AttentionOptions::*option, int64_t fallback);
-  void flag(const char* key, Decoder& d, bool AttentionOptions::*option, bool fallback);
+  void number(const char* key, PlainDecoder& d, double AttentionOptions::*option, double fallback);
+  void number_or_null(const char* key, PlainDecoder& d, double AttentionOptions::*option, double fallback);
+  void integer_or_null(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback);
+  void flag(const char* key, PlainDecoder& d, bool AttentionOptions::*option, bool fallback);
   // The name to read: the older one where the file has it.
   const char* either(const char* key, const char* older) const { return cfg_ && !cfg_->has(key) && cfg_->has(older) ? older : key; }
 
@@ -71,23 +71,23 @@ struct SizeKeys {
   const char *vocab = "vocab_size", *width = "hidden_size", *layers = "num_hidden_layers", *heads = "num_attention_heads", *kv_heads = "num_key_value_heads", *head_dim = "head_dim",
              *hidden = "intermediate_size", *positions = "max_position_embeddings", *eps = "rms_norm_eps";
 };
-void sizes(Keys& k, Decoder& d, const Sizes& defaults, const SizeKeys& keys = {});
+void sizes(Keys& k, PlainDecoder& d, const Sizes& defaults, const SizeKeys& keys = {});
 // Dtype, tied embeddings, initial values, and what says nothing about what is computed.
-void common(Keys& k, Decoder& d, bool tied);
+void common(Keys& k, PlainDecoder& d, bool tied);
 // Biases of all four projections of attention.
-void biases(Keys& k, Decoder& d, const char* key, bool fallback);
+void biases(Keys& k, PlainDecoder& d, const char* key, bool fallback);
 // Whether blocks stand side by side as `parallel` says, or one after the other.
-void residual(Keys& k, Decoder& d, const char* key, Residual parallel, bool fallback);
+void residual(Keys& k, PlainDecoder& d, const char* key, Residual parallel, bool fallback);
 // query_pre_attn_scalar: scores are divided by its square root.
-void query_scalar(Keys& k, Decoder& d, int64_t fallback);
+void query_scalar(Keys& k, PlainDecoder& d, int64_t fallback);
 // rope_theta, rope_scaling, and partial_rotary_factor where `partial`; in either style.
-void rotation(Keys& k, Decoder& d, double theta = 10000, bool partial = false, double share = 1);
+void rotation(Keys& k, PlainDecoder& d, double theta = 10000, bool partial = false, double share = 1);
 // The same with parameters of their own for layers that see all (rope_theta, rope_scaling) and that slide (rope_local_base_freq), after windows().
-void rotation_by_window(Keys& k, Decoder& d, double theta, double sliding_theta);
+void rotation_by_window(Keys& k, PlainDecoder& d, double theta, double sliding_theta);
 // Takes the rotation from some layers.
-void still_where(Decoder& d, const std::function<bool(size_t)>& still);
+void still_where(PlainDecoder& d, const std::function<bool(size_t)>& still);
 // sliding_window, and layer_types, which without such a key are as `slides` says of a layer.
-void windows(Keys& k, Decoder& d, int64_t window, const std::function<bool(size_t)>& slides);
+void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(size_t)>& slides);
 
 // Where tensors are: names below the layer's own, without .weight. A null name: there is none.
 struct DecoderNames {
@@ -105,7 +105,7 @@ struct DecoderNames {
 
 struct DecoderFamily {
   const char *model_type, *architecture;
-  void (*keys)(Keys& k, Decoder& d);
+  void (*keys)(Keys& k, PlainDecoder& d);
   DecoderNames names = {};
   void (*adapt)(const ModelSpec& spec, DecoderNames& names) = nullptr;  // ? where names depend on the model
 };

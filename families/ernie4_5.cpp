@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 103424, .width = 1024, .layers = 18, .heads = 16, .kv_heads = 2, .head_dim = 128, .hidden = 3072, .positions = 131072, .eps = 1e-5});
   k.activation("hidden_act", d, "silu");
   biases(k, d, "use_bias", false);

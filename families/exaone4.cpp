@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 102400, .kv_heads = 32, .hidden = 16384, .eps = 1e-5});
   k.activation("hidden_act", d, "silu");
   int64_t pattern = 4;

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 65024, .width = 4544, .layers = 32, .heads = 71, .hidden = 0, .eps = 1e-5},
         {.layers = k.either("num_hidden_layers", "n_layer"), .heads = k.either("num_attention_heads", "n_head"), .kv_heads = nullptr, .head_dim = nullptr, .hidden = "ffn_hidden_size", .eps = "layer_norm_epsilon"});
   k.activation("activation", d, "gelu");

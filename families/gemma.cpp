@@ -6,7 +6,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 256000, .width = 3072, .layers = 28, .heads = 16, .kv_heads = 16, .head_dim = 256, .hidden = 24576, .positions = 8192});
   k.activation("hidden_act", d, "gelu_pytorch_tanh");
   k.only("hidden_activation", Json(), "another activation");

@@ -6,7 +6,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 256000, .width = 2304, .layers = 26, .heads = 8, .kv_heads = 4, .head_dim = 256, .hidden = 9216, .positions = 8192});
   k.activation("hidden_activation", d, "gelu_pytorch_tanh");
   k.only("hidden_act", "gelu_pytorch_tanh", "another activation");

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 151552, .layers = 40, .kv_heads = 2, .head_dim = 128, .hidden = 13696, .positions = 131072, .eps = 1.5625e-7});
   k.activation("hidden_act", d, "silu");
   k.flag("attention_bias", d, &AttentionOptions::bias, true);
@@ -13,7 +13,7 @@ void keys(Keys& k, Decoder& d) {
   if (k.reading())
     for (AttentionOptions& a : d.attention) a.interleaved = true;
 }
-void keys4(Keys& k, Decoder& d) {
+void keys4(Keys& k, PlainDecoder& d) {
   keys(k, d);
   if (k.reading()) d.spec.placement = NormPlacement::both;
 }

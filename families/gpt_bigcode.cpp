@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50257, .width = 768, .layers = 12, .heads = 12, .hidden = 0, .positions = 1024, .eps = 1e-5},
         {.width = "n_embd", .layers = "n_layer", .heads = "n_head", .kv_heads = nullptr, .head_dim = nullptr, .hidden = "n_inner", .positions = "n_positions", .eps = "layer_norm_epsilon"});
   k.activation("activation_function", d, "gelu_pytorch_tanh");

@@ -19,7 +19,7 @@ std::vector<std::string> runs(Config& cfg) {
   return kinds;
 }
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50257, .width = 2048, .layers = 24, .heads = 16, .hidden = 0, .eps = 1e-5},
         {.layers = "num_layers", .heads = "num_heads", .kv_heads = nullptr, .head_dim = nullptr, .eps = "layer_norm_epsilon"});
   k.activation("activation_function", d, "gelu_new");

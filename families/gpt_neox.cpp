@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50432, .width = 6144, .layers = 44, .heads = 64, .hidden = 24576, .eps = 1e-5}, {.kv_heads = nullptr, .head_dim = nullptr, .eps = "layer_norm_eps"});
   k.activation("hidden_act", d, "gelu");
   biases(k, d, "attention_bias", true);

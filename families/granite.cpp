@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.kv_heads = 0, .eps = 1e-6}, {.head_dim = nullptr});
   k.activation("hidden_act", d, "silu");
   biases(k, d, "attention_bias", false);

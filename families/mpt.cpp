@@ -5,7 +5,7 @@ namespace gamut::family {
 namespace {
 
 // The table attn_config.
-void attention_keys(Keys& k, Decoder& d) {
+void attention_keys(Keys& k, PlainDecoder& d) {
   k.number("alibi_bias_max", d, &AttentionOptions::alibi, 8);
   k.number_or_null("clip_qkv", d, &AttentionOptions::clip, 0);
   k.number("softmax_scale", d, &AttentionOptions::scale, d.attention[0].scale);
@@ -19,7 +19,7 @@ void attention_keys(Keys& k, Decoder& d) {
            "says nothing about what is computed");
 }
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50368, .width = 2048, .layers = 24, .heads = 16, .eps = 1e-5},
         {.width = "d_model", .layers = "n_layers", .heads = "n_heads", .kv_heads = nullptr, .head_dim = nullptr, .hidden = nullptr, .positions = "max_seq_len", .eps = "layer_norm_epsilon"});
   k.only("no_bias", true, "biases");

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 256000, .width = 6144, .heads = 48, .hidden = 24576, .positions = 4096, .eps = 1e-5}, {.eps = "norm_eps"});
   k.activation("hidden_act", d, "relu2");
   biases(k, d, "attention_bias", false);

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50304, .kv_heads = 32, .eps = 1e-5}, {.head_dim = nullptr, .eps = nullptr});
   k.activation("hidden_act", d, "silu");
   biases(k, d, "attention_bias", false);

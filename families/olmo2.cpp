@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void shared_keys(Keys& k, Decoder& d) {
+void shared_keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50304, .kv_heads = 32, .eps = 1e-5}, {.head_dim = nullptr});
   k.activation("hidden_act", d, "silu");
   biases(k, d, "attention_bias", false);
@@ -13,11 +13,11 @@ void shared_keys(Keys& k, Decoder& d) {
   d.spec.placement = NormPlacement::branch;
   for (AttentionOptions& a : d.attention) a.qk_norm = QkNorm::all;
 }
-void keys2(Keys& k, Decoder& d) {
+void keys2(Keys& k, PlainDecoder& d) {
   shared_keys(k, d);
   rotation(k, d, 10000);
 }
-void keys3(Keys& k, Decoder& d) {
+void keys3(Keys& k, PlainDecoder& d) {
   shared_keys(k, d);
   windows(k, d, 4096, [](size_t layer) { return layer % 4 != 3; });
   rotation_by_window(k, d, 500000, 500000);

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50272, .width = 768, .layers = 12, .heads = 12, .hidden = 3072, .eps = 1e-5}, {.kv_heads = nullptr, .head_dim = nullptr, .hidden = "ffn_dim", .eps = nullptr});
   k.activation("activation_function", d, "relu");
   k.only("do_layer_norm_before", true, "norms behind each block");

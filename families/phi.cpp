@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 51200, .width = 2048, .layers = 24, .heads = 32, .hidden = 8192, .eps = 1e-5}, {.head_dim = nullptr, .eps = "layer_norm_eps"});
   k.activation("hidden_act", d, "gelu_new");
   k.only("qk_layernorm", false, "normalised queries and keys");

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 32064, .width = 3072, .hidden = 8192, .positions = 4096, .eps = 1e-5}, {.head_dim = nullptr});
   k.activation("hidden_act", d, "silu");
   k.only("attention_bias", false, "biases in attention");

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 128256, .width = 2048, .layers = 36, .heads = 16, .kv_heads = 4, .positions = 32768}, {.head_dim = nullptr});
   k.activation("hidden_act", d, "silu");
   biases(k, d, "attention_bias", false);

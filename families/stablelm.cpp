@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50304, .width = 2560, .layers = 32, .heads = 32, .kv_heads = 32, .hidden = 6912, .positions = 4096, .eps = 1e-5}, {.head_dim = nullptr, .eps = "layer_norm_eps"});
   k.activation("hidden_act", d, "silu");
   k.flag("use_qkv_bias", d, &AttentionOptions::bias, false);

@@ -4,7 +4,7 @@
 namespace gamut::family {
 namespace {
 
-void keys(Keys& k, Decoder& d) {
+void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 49152, .width = 3072, .layers = 30, .heads = 24, .kv_heads = 2, .hidden = 12288, .positions = 4096, .eps = 1e-5}, {.head_dim = nullptr, .eps = "norm_epsilon"});
   k.activation("hidden_act", d, "gelu_pytorch_tanh");
   k.only("mlp_type", "default", "another feed-forward layer");

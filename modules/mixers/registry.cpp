@@ -16,7 +16,7 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
        build_attention,
        {R"({"heads": 4, "kv_heads": 2, "qk_norm": "head", "rotary": 4, "gate": true})", R"({"heads": 2, "head_dim": 12, "window": 9, "bias": true, "qk_norm": "all", "rope_interleaved": true})",
-        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"chunk": 16, "clip": 0.5})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
+        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"chunk": 16, "clip": 4})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
       {"cross_attention",
        "Attention of a decoder over the encoded source: softmax(q·kᵀ·scale)·v with q from x, k and v from the encoder's last layer; all of the source is visible. Options: heads, kv_heads, "
        "head_dim, scale (1/√K), bias. [Vaswani et al. 2017]",

@@ -61,7 +61,7 @@ checkpoint = {{ seconds = 1e9, keep = 1 }}
     lines = [json.loads(line) for line in (work / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     expect(len(losses) == 50 and sum(losses[-10:]) < sum(losses[:10]) - 1, "50 steps lower the loss", (losses[:3], losses[-3:]))
-    expect(losses[0] < 5, "which begins where the model was", losses[0])
+    expect(losses[0] < 7, "which begins where the model was, far from knowing nothing (10.8)", losses[0])
     tuned = real_models.loss(GAMUT, work / "run" / "model", ids, "--dtype", "f32")
     expect(tuned < loss + 0.5, "and the tuned model is still one of language", tuned)
 report()
