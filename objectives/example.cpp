@@ -101,7 +101,8 @@ void ExampleRun::look_back() {
 
 ops::HeadLoss ExampleRun::loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights) { return loss_of(head, hidden_, labels, scale, weights); }
 
-ops::HeadLoss ExampleRun::sparse_loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights) {
+ops::HeadLoss ExampleRun::sparse_loss(const Head& head, const std::vector<int32_t>& labels, int64_t most, double scale, const std::vector<float>& weights) {
+  if (static_cast<int64_t>(labels.size()) != hidden_.rows()) return loss(head, labels, scale, weights);
   std::vector<int32_t> places, kept;
   std::vector<float> kept_weights;
   for (size_t i = 0; i < labels.size(); ++i) {
@@ -110,7 +111,9 @@ ops::HeadLoss ExampleRun::sparse_loss(const Head& head, const std::vector<int32_
     kept.push_back(labels[i]);
     if (!weights.empty()) kept_weights.push_back(weights[i]);
   }
-  if (places.empty() || static_cast<int64_t>(labels.size()) != hidden_.rows()) return loss(head, labels, scale, weights);
+  places.resize(std::max(places.size(), static_cast<size_t>(most)));
+  kept.resize(places.size(), -100);
+  if (!weights.empty()) kept_weights.resize(places.size());
   return loss_of(head, ops::rows(pass_.tape, hidden_, id_tensor_of(pass_.tape, places, {static_cast<int64_t>(places.size())})), kept, scale, kept_weights);
 }
 

@@ -46,8 +46,9 @@ class ExampleRun {
   void look_back();
   // Softmax cross-entropy of a head's classes; one label for each of its rows.
   ops::HeadLoss loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights = {});
-  // The same where few positions bear labels: the head, which looks at single positions, runs on these alone, and they alone have a token_N.
-  ops::HeadLoss sparse_loss(const Head& head, const std::vector<int32_t>& labels, double scale, const std::vector<float>& weights = {});
+  // The same where few positions bear labels, usually `most`: the head, which looks at single positions, runs on these alone, and they alone have
+  // a token_N. Fewer are filled up to `most`, so that memory depends on shapes alone.
+  ops::HeadLoss sparse_loss(const Head& head, const std::vector<int32_t>& labels, int64_t most, double scale, const std::vector<float>& weights = {});
 
  private:
   Model& model_;

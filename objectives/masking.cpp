@@ -51,6 +51,8 @@ void Masking::frame(Example& e, int64_t row, std::span<const int32_t> first, std
   if (!second.empty()) put(sep, 1);
 }
 
+int64_t Masking::chosen(int64_t length) const { return std::max<int64_t>(1, std::llrint(rate * static_cast<double>(length))); }
+
 void Masking::hide(Example& e, const Draw& draw) const {
   for (int64_t b = 0; b < e.rows; ++b) {
     const std::string row = std::to_string(draw.first_row + b);
@@ -59,7 +61,7 @@ void Masking::hide(Example& e, const Draw& draw) const {
     std::vector<size_t> places;
     for (size_t at = begin; at < end; ++at)
       if (std::find(kept.begin(), kept.end(), e.ids[at]) == kept.end()) places.push_back(at);
-    const auto wanted = static_cast<size_t>(std::max(1.0, std::nearbyint(rate * static_cast<double>(end - begin))));  // half to even
+    const auto wanted = static_cast<size_t>(chosen(static_cast<int64_t>(end - begin)));
     for (size_t i = 0; i < std::min(wanted, places.size()); ++i) {
       std::swap(places[i], places[i + choice.below(i, places.size() - i)]);
       int32_t& id = e.ids[places[i]];

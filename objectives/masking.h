@@ -17,7 +17,9 @@ struct Masking {
   static Example empty(const TokenRows& text);
   // Row `row` becomes [CLS] first [SEP], with a second text [CLS] first [SEP] second [SEP], padded.
   void frame(Example& e, int64_t row, std::span<const int32_t> first, std::span<const int32_t> second = {}) const;
-  // Chooses tokens of every row, round(rate·length) and at least one, sets their labels and hides them.
+  // So many tokens of a row of `length` are chosen: round(rate·length), half to even, at least one.
+  int64_t chosen(int64_t length) const;
+  // Chooses them in every row, sets their labels and hides them.
   void hide(Example& e, const Draw& draw) const;
 };
 

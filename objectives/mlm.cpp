@@ -25,7 +25,7 @@ class MaskedLanguageModel : public Objective {
   }
   ops::HeadLoss loss(Model& model, const Pass& settings, const Example& e, double scale) const override {
     ExampleRun run(model, settings, sight(), e);
-    return run.sparse_loss(model.head("logits"), e.labels, scale, e.weights);
+    return run.sparse_loss(model.head("logits"), e.labels, e.rows * masking_.chosen(e.length), scale, e.weights);
   }
 
  private:

@@ -51,7 +51,7 @@ class MaskedPairs : public Objective {
   // Each of the two losses is a mean of its own: the second's over the rows of the step, of which this micro-batch has its share.
   ops::HeadLoss loss(Model& model, const Pass& settings, const Example& e, double scale) const override {
     ExampleRun run(model, settings, sight(), e);
-    const ops::HeadLoss words = run.sparse_loss(model.head("logits"), e.labels, scale, e.weights);
+    const ops::HeadLoss words = run.sparse_loss(model.head("logits"), e.labels, e.rows * masking_.chosen(e.length), scale, e.weights);
     const auto rows = std::count_if(e.row_labels.begin(), e.row_labels.end(), [](int32_t label) { return label >= 0; });
     run.loss(model.head("seq_relationship_logits"), e.row_labels, settings.loss_scale / static_cast<double>(std::max<int64_t>(rows, 1)));
     return words;
