@@ -6,7 +6,7 @@ namespace gamut {
 #define GAMUT_FAMILIES(FAMILY) \
   FAMILY(llama) FAMILY(mistral) FAMILY(qwen2) FAMILY(qwen3) FAMILY(mixtral) FAMILY(olmoe) FAMILY(qwen3_moe) FAMILY(gpt2) \
   FAMILY(mamba) FAMILY(falcon_mamba) FAMILY(mamba2) FAMILY(jamba) FAMILY(qwen3_next) FAMILY(rwkv7) FAMILY(rnn_lm) FAMILY(llada) FAMILY(dream) \
-  FAMILY(t5) FAMILY(mt5) FAMILY(umt5) FAMILY(bart) FAMILY(mbart) FAMILY(bert) FAMILY(roberta) FAMILY(xlm_roberta) FAMILY(camembert) FAMILY(distilbert) \
+  FAMILY(t5) FAMILY(mt5) FAMILY(umt5) FAMILY(switch_transformers) FAMILY(bart) FAMILY(mbart) FAMILY(bert) FAMILY(roberta) FAMILY(xlm_roberta) FAMILY(camembert) FAMILY(distilbert) \
   FAMILY(gemma) FAMILY(gemma2) FAMILY(gemma3_text) FAMILY(granite) FAMILY(glm) FAMILY(glm4) FAMILY(olmo) FAMILY(olmo2) FAMILY(olmo3) FAMILY(cohere) FAMILY(cohere2) FAMILY(stablelm) FAMILY(falcon) FAMILY(gpt_neox) \
   FAMILY(starcoder2) FAMILY(nemotron) FAMILY(smollm3) FAMILY(exaone4) FAMILY(ernie4_5) FAMILY(phi) FAMILY(phi3) FAMILY(gptj) FAMILY(bloom) FAMILY(mpt) \
   FAMILY(opt) FAMILY(gpt_neo) FAMILY(gpt_bigcode) FAMILY(gamut)

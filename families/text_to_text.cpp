@@ -18,6 +18,14 @@ void take_projection(Config& cfg, const TextToTextDialect& dialect, Json& ffn) {
   ffn["gated"] = gated;
 }
 
+// One expert for each token, which takes so many of each sequence in its order. The experts are like the dense layer.
+Component switch_experts(const Component& dense, int64_t experts, int64_t capacity, bool router_bias) {
+  Component moe{"moe", dense.options};
+  moe.options.update(Json{{"experts", experts}, {"top_k", 1}, {"capacity", capacity}, {"capacity_group", "sequence"}, {"drop_when", "always"},
+                          {"router", {{"kind", "switch"}, {"balance_loss", 0.0}, {"linear_bias", router_bias}}}});
+  return moe;
+}
+
 // One layer in `every`, the last of each group, is a mixture of experts.
 void make_sparse(Config& cfg, std::vector<LayerSpec>& layers, const Component& moe, const char* count_key, const char* step_key) {
   const auto n = static_cast<int64_t>(layers.size()), sparse = cfg.take_in<int64_t>(count_key, std::min<int64_t>(3, n), 0, n);
@@ -63,17 +71,12 @@ ModelSpec read_text_to_text(Config& cfg, const TextToTextDialect& d) {
     for (std::vector<LayerSpec>* stack : {&spec.encoder, &spec.layers})
       for (size_t i = 1; i < stack->size(); ++i) (*stack)[i].mixer.options["relative_bias"] = {{"shared", true}};
   if (d.experts) {
-    Component moe{"moe", ffn.options};
-    moe.options["experts"] = cfg.take_in<int64_t>("num_experts", 8, 1, 1 << 16);
-    moe.options["top_k"] = 1;
-    moe.options["capacity"] = cfg.take_in<int64_t>("expert_capacity", 64, 1, int64_t{1} << 40);
-    moe.options["capacity_group"] = "sequence";
-    moe.options["drop_when"] = "always";
-    moe.options["router"] = {{"kind", "switch"}, {"balance_loss", 0.0}};
+    const auto experts = cfg.take_in<int64_t>("num_experts", 8, 1, 1 << 16), capacity = cfg.take_in<int64_t>("expert_capacity", 64, 1, int64_t{1} << 40);
+    const Component moe = switch_experts(ffn, experts, capacity, cfg.take<bool>("router_bias", false));
     make_sparse(cfg, spec.encoder, moe, "num_sparse_encoder_layers", "encoder_sparse_step");
     make_sparse(cfg, spec.layers, moe, "num_sparse_decoder_layers", "decoder_sparse_step");
-    if (cfg.take<bool>("router_bias", false)) cfg.reject("router_bias", "asks for a bias in the router, which this family does not have here");
-    if (cfg.take<bool>("add_router_probs", false)) cfg.reject("add_router_probs", "asks for losses of the router, which this family does not have here");
+    for (const char* key : {"add_router_probs", "output_router_logits"})
+      if (cfg.take<bool>(key, false)) cfg.reject(key, "adds losses of the router that this family does not have here");
     for (const char* key : {"router_jitter_noise", "router_aux_loss_coef", "router_z_loss_coef"}) cfg.ignore(key, "training of the original");
     cfg.ignore("router_dtype", "routers compute in f32");
     cfg.ignore("router_ignore_padding_tokens", "transformers reads it and does nothing");
@@ -141,15 +144,14 @@ Family::Written write_text_to_text(const ModelSpec& spec, const TextToTextDialec
 
   if (ffn.gated) return cannot("gated experts");
   if (dense && (options_of<FfnOptions>(*dense).hidden != ffn.hidden || options_of<MoeOptions>(*moe).expert.hidden != ffn.hidden)) return cannot("experts of another size than dense layers");
-  Component plain{"moe", channel.options};
-  for (const char* key : {"experts", "capacity"}) {
+  for (const char* key : {"experts", "capacity"})
     if (!moe->options.contains(key)) return cannot(std::string("experts without ") + key);
-    plain.options[key] = moe->options[key];
-  }
-  plain.options.update(Json{{"top_k", 1}, {"capacity_group", "sequence"}, {"drop_when", "always"}, {"router", {{"kind", "switch"}, {"balance_loss", 0.0}}}});
+  const bool bias = moe->options.value("router", Json::object()).value("linear_bias", false);
+  const Component plain = switch_experts({"ffn", {{"hidden", ffn.hidden}, {"activation", activation}, {"gated", false}}}, moe->options["experts"], moe->options["capacity"], bias);
   if (!(plain == *moe)) return cannot("other experts than one for each token, with a capacity for each sequence");
   config["num_experts"] = moe->options["experts"];
   config["expert_capacity"] = moe->options["capacity"];
+  config["router_bias"] = bias;
   for (const StackNames& stack : stacks(spec, "")) {
     const auto n = static_cast<int64_t>(stack.layers.size());
     int64_t sparse = 0;
@@ -182,6 +184,7 @@ std::vector<StoredTensor> text_to_text_tensors(const Model& model, const TextToT
       map.whole(last + "layer_norm.weight", ours + "channel_norm");
       if (stack.layers[i].channel.kind == "moe") {
         map.whole(ffn + "router.classifier.weight", channel + "router");
+        map.optional(ffn + "router.classifier.bias", channel + "router_linear_bias");
         const Shape& gate = map.shape(channel + "gate");  // [E, I, D]
         const int64_t hidden = gate[1], width = gate[2], each = hidden * width;
         for (int64_t e = 0; e < gate[0]; ++e) {

@@ -66,6 +66,7 @@ CASES = {
     "t5-untied": ("T5", dict(TEXT, feed_forward_proj="gated-silu", tie_word_embeddings=False)),
     "mt5": ("MT5", dict(TEXT, num_decoder_layers=1)),
     "umt5": ("UMT5", dict(TEXT, num_layers=3, num_decoder_layers=2)),
+    "switch_transformers": ("SwitchTransformers", dict(TEXT, num_decoder_layers=2, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_experts=3, expert_capacity=4, router_bias=True)),
     "bart": ("Bart", dict(BART, scale_embedding=True)),
     "mbart": ("MBart", dict(BART, activation_function="relu", decoder_start_token_id=3)),
     "rnn_lm": ("RnnLm", dict(vocab_size=40, embedding_size=7, hidden_size=12, num_hidden_layers=2, cell="lstm", bias=True, bos_token_id=1, eos_token_id=2)),
@@ -127,7 +128,7 @@ SEEDS = {"gemma2": 2, "jamba": 2, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5
 
 
 # The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
-SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "bart", "mbart")
+SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "switch_transformers", "bart", "mbart")
 LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"llada": "masked_diffusion", "dream": "masked_diffusion",
                                             "ForMaskedLM": "mlm", "ForPreTraining": "mlm+nsp", "ForSequenceClassification": "classification", "Model": None}
 
