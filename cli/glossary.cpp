@@ -25,7 +25,7 @@ const std::vector<GlossaryEntry>& glossary() {
       {"metric", "logit_rms", "Root mean square of the router's logits. Growing without end: the router saturates, and z_loss holds it."},
       {"metric", "coactivation", "Tokens that the most frequent pair of experts shares, times E(E − 1)/(k(k − 1)): 1 as by balanced chance; E(E − 1)/(k(k − 1)) when all tokens take one pair."},
       {"metric", "drop_rate", "Share of the chosen slots that a capacity dropped."},
-      {"setting", "router losses",
+      {"setting", "router_losses",
        "Losses that routers with scores may carry beside balance_loss α·E·Σ f·P [Fedus et al. 2021], all with coefficient 0 unless said: z_loss c·mean(logsumexp²) [ST-MoE]; entropy_loss c·mean H(p), negative spreads; "
        "importance_loss c·CV² of the experts' summed gates [Shazeer et al. 2017], with variance = population or sample [FastMoE]; sequence_loss, α·E·Σ f·P within each sequence, f from the k largest "
        "scores without bias [DeepSeek-V3]; device_loss and communication_loss over `devices` groups of experts, of which a token reaches device_reach [DeepSeek-V2]. balance_count says what f counts: slots "

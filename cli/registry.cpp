@@ -21,7 +21,7 @@ const std::vector<Command>& commands() {
         "gamut score runs/a/model --tokens tokens.json --logits logits.safetensors --loss causal --grads grads.safetensors --json"},
        build_score},
       {"embed", "One vector for each text: the model's last hidden states, pooled as its folder says.",
-       {"gamut embed all-MiniLM-L6-v2 --text \"A cat sat on the mat.\" --text \"A dog lay on the rug.\" --json", "gamut embed all-MiniLM-L6-v2 --out vectors.safetensors < sentences.txt"},
+       {"gamut embed all-MiniLM-L6-v2 --text \"A cat sat on the mat.\" --text \"A dog lay on the rug.\" --json", "cat sentences.txt | gamut embed all-MiniLM-L6-v2 --out vectors.safetensors"},
        build_embed},
       {"inspect", "Parameters, FLOPs and memory of a model or recipe.",
        {"gamut inspect recipes/tiny-moe.toml", "gamut inspect recipes/tiny-dense.toml model.layers=8 --json", "gamut inspect runs/a/model --rows 16 --context 512"},

@@ -203,7 +203,7 @@ class Study {
     for (const auto& [width, layers] : s_.tier.ladder) {
       stop_if_interrupted();
       MixersPlan p{.width = width, .layers = layers, .rate = 6e-3 * std::sqrt(64.0 / static_cast<double>(width)), .peak_flops = kernels::measure_peak_flops(context_.pool, DType::bf16)};
-      const int64_t reference = 3 * width;
+      const int64_t reference = 5 * width;  // of attention's arm: enough that the costliest mixer keeps some
       const double wanted = flops(spec_of(arms()[0], width, layers, vocab, s_.tier.length, reference));
       double step = 0, kilobyte = 0;
       for (size_t a = 0; a < arms().size(); ++a) {

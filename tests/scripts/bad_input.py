@@ -150,7 +150,7 @@ def models(work):
     refused("no weights", score, str(model), keeps=out)
     fresh()
     config = json.loads((model / "config.json").read_text())
-    for change, part in [({"hidden_size": 24}, "num_attention_heads" if 24 % config["num_attention_heads"] else "expected"), ({"num_hidden_layers": 3}, "missing"), ({"hidden_act": "sulu"}, "did you mean 'silu'?"),
+    for change, part in [({"hidden_size": 24}, "num_attention_heads" if 24 % config["num_attention_heads"] else "instead of"), ({"num_hidden_layers": 3}, "missing"), ({"hidden_act": "sulu"}, "did you mean 'silu'?"),
                          ({"hidden_size": "16"}, "whole number"), ({"model_type": "lama"}, "did you mean 'llama'?"), ({"rope_parametres": {}}, "rope_parametres")]:
         (model / "config.json").write_text(json.dumps(dict(config, **change)))
         refused(f"config.json with {change}", score, part, keeps=out)
