@@ -148,7 +148,8 @@ struct ThreadPool::Impl {
 
   struct alignas(128) Shared {
     std::atomic<int64_t> next{0};
-    std::atomic<int> busy{0};         // workers that have not finished the current loop
+    std::atomic<int> joined{0};       // workers inside the current loop, or about to see whether there is one
+    std::atomic<bool> open{false};    // a loop may be joined
     std::atomic<uint32_t> epoch{0};   // counts loops
     std::atomic<int> sleepers{0};
     std::atomic<bool> stop{false};
@@ -193,8 +194,11 @@ struct ThreadPool::Impl {
       }
       seen = shared.epoch.load(std::memory_order_acquire);
       if (shared.stop.load()) return;
-      take_tasks(thread);
-      if (shared.busy.fetch_sub(1) == 1) shared.busy.notify_one();
+      // Whoever comes late finds the loop closed, and nobody waits for it: of all sequentially consistent operations either this addition comes before
+      // the caller looks for workers, or the closing comes before this look.
+      shared.joined.fetch_add(1);
+      if (shared.open.load()) take_tasks(thread);
+      if (shared.joined.fetch_sub(1) == 1) shared.joined.notify_one();
     }
   }
 
@@ -240,16 +244,17 @@ void ThreadPool::parallel_for(int64_t tasks, TaskRef run) {
   p.tasks = tasks;
   p.failure = nullptr;
   p.shared.next.store(0, std::memory_order_relaxed);
-  p.shared.busy.store(threads_ - 1, std::memory_order_relaxed);
+  p.shared.open.store(true);
   p.start_epoch();
   p.take_tasks(0);
+  p.shared.open.store(false);
   // A worker whose core is taken by another process may need long: after a while sleep. (Yielding in a loop instead costs a thread
   // its share of the core where yielding forfeits run time, as in Linux 6.18.)
   const auto until = std::chrono::steady_clock::now() + kSpin;
   int spins = 0;
-  for (int busy; (busy = p.shared.busy.load(std::memory_order_acquire)) > 0;) {
+  for (int joined; (joined = p.shared.joined.load()) > 0;) {
     relax();
-    if ((++spins & 63) == 0 && std::chrono::steady_clock::now() > until) p.shared.busy.wait(busy, std::memory_order_acquire);
+    if ((++spins & 63) == 0 && std::chrono::steady_clock::now() > until) p.shared.joined.wait(joined);
   }
   if (p.failure) std::rethrow_exception(p.failure);
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -217,6 +218,17 @@ TEST_F(Cgroup, NonsenseIsNoQuota) {
   for (const char* text : {"", "0 0\n", "x y\n", "-5 100000\n", "100000\n", "100000 0\n"}) {
     put("cpu.max", text);
     EXPECT_EQ(cores("garbage\n:\n0::/\n"), INFINITY) << text;
+  }
+}
+
+// More threads than cores, loops shorter than a wake-up: workers come late, to no loop or to the next one.
+TEST(ThreadPool, LateWorkersNeitherRepeatNorMissATask) {
+  ThreadPool pool(5);
+  for (int loop = 0; loop < 5000; ++loop) {
+    std::array<int, 8> runs{};
+    const int tasks = 2 + loop % 7;
+    pool.parallel_for(tasks, [&](int64_t task, int) { ++runs[static_cast<size_t>(task)]; });
+    for (int task = 0; task < 8; ++task) ASSERT_EQ(runs[static_cast<size_t>(task)], task < tasks ? 1 : 0) << "loop " << loop << " task " << task;
   }
 }
 
