@@ -16,8 +16,20 @@ Component vocabulary_head(const PlainDecoder& d) {
   return head;
 }
 
-// The first thing in which two models differ, as a recipe would write it.
-std::string difference(const Json& a, const Json& b, const std::string& where = "") {
+// What says nothing about models whose layers are all mixtures.
+void settle(PlainDecoder& d) {
+  if (std::find(d.sparse.begin(), d.sparse.end(), true) == d.sparse.end()) d.sparse.clear();
+  if (d.sparse.empty() || std::find(d.sparse.begin(), d.sparse.end(), false) != d.sparse.end()) return;
+  const PlainDecoder usual;
+  d.hidden = usual.hidden;
+  d.activation = usual.activation;
+  d.gated = usual.gated;
+  d.ffn_bias = usual.ffn_bias;
+}
+
+}  // namespace
+
+std::string difference(const Json& a, const Json& b, const std::string& where) {
   if (!a.is_object() || !b.is_object()) return where + " = " + a.dump();
   for (const auto& [key, value] : a.items())
     if (!b.contains(key) || b[key] != value) return difference(value, b.value(key, Json()), where.empty() ? key : where + "." + key);
@@ -26,14 +38,13 @@ std::string difference(const Json& a, const Json& b, const std::string& where = 
   return where;
 }
 
-}  // namespace
-
 ModelSpec spec_of(const PlainDecoder& d) {
   ModelSpec spec = d.spec;
   Component ffn{"ffn", {{"hidden", d.hidden}, {"activation", d.activation}}};
   if (!d.gated) ffn.options["gated"] = false;
   if (d.ffn_bias) ffn.options["bias"] = true;
-  for (const AttentionOptions& a : d.attention) spec.layers.push_back({{"attention", a.to_json(spec)}, ffn});
+  for (size_t i = 0; i < d.attention.size(); ++i)
+    spec.layers.push_back({{"attention", d.attention[i].to_json(spec)}, !d.sparse.empty() && d.sparse[i] ? component_of(d.experts) : ffn});
   spec.heads = {vocabulary_head(d)};
   return spec;
 }
@@ -43,18 +54,31 @@ DecoderOr decoder_of(const ModelSpec& spec) {
   PlainDecoder d{.spec = spec};
   d.spec.layers.clear();
   d.spec.heads = PlainDecoder{}.spec.heads;
+  const Component* dense = nullptr;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const LayerSpec& layer = spec.layers[i];
-    if (layer.mixer.kind != "attention" || layer.channel.kind != "ffn") return {{}, "layers of " + layer.mixer.kind + " and " + layer.channel.kind};
-    if (!(layer.channel == spec.layers[0].channel)) return {{}, "layers whose channel mixers differ"};
+    const auto& [mixer, channel, cross] = spec.layers[i];
+    if (mixer.kind != "attention" || (channel.kind != "ffn" && channel.kind != "moe")) return {{}, "layers of " + mixer.kind + " and " + channel.kind};
     d.attention.push_back(attention_options(spec, i));
+    d.sparse.push_back(channel.kind == "moe");
+    if (channel.kind == "ffn") {
+      if (dense && !(*dense == channel)) return {{}, "layers whose channel mixers differ"};
+      dense = &channel;
+      continue;
+    }
+    auto [experts, obstacle] = experts_of(channel);
+    if (!experts) return {{}, obstacle};
+    if (std::find(d.sparse.begin(), d.sparse.end(), true) != d.sparse.end() - 1 && !(d.experts == *experts)) return {{}, "mixtures of experts that differ"};
+    d.experts = *experts;
   }
-  const auto ffn = options_of<FfnOptions>(spec.layers[0].channel);
-  if (ffn.limit > 0 || ffn.up_shift != 0) return {{}, "gated products that are cut or shifted"};
-  d.hidden = ffn.hidden;
-  d.activation = spec.layers[0].channel.options.value("activation", "silu");
-  d.gated = ffn.gated;
-  d.ffn_bias = ffn.bias;
+  if (dense) {
+    const auto ffn = options_of<FfnOptions>(*dense);
+    if (ffn.limit > 0 || ffn.up_shift != 0) return {{}, "gated products that are cut or shifted"};
+    d.hidden = ffn.hidden;
+    d.activation = dense->options.value("activation", "silu");
+    d.gated = ffn.gated;
+    d.ffn_bias = ffn.bias;
+  }
+  settle(d);
   const Json& head = spec.heads[0].options;
   d.logit_scale = head.value("scale", 1.0);
   d.logit_softcap = head.value("softcap", 0.0);
@@ -93,9 +117,9 @@ void Keys::reciprocal(const char* key, double& value, double fallback) {
     if (1 / near == value) inverse = near;
   (*out_)[key] = inverse;
 }
-void Keys::activation(const char* key, PlainDecoder& d, const char* fallback) {
-  if (cfg_) d.activation = take_activation(*cfg_, key, fallback);
-  else (*out_)[key] = activation_key(d.activation);
+void Keys::activation(const char* key, std::string& value, const char* fallback) {
+  if (cfg_) value = take_activation(*cfg_, key, fallback);
+  else (*out_)[key] = activation_key(value);
 }
 void Keys::only(const char* key, const Json& value, const std::string& what) {
   if (!cfg_) {
@@ -127,6 +151,25 @@ void Keys::integer_or_null(const char* key, PlainDecoder& d, int64_t AttentionOp
   integer_or_null(key, value, fallback);
   if (cfg_)
     for (AttentionOptions& a : d.attention) a.*option = value;
+}
+void Keys::integer(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
+  int64_t value = d.attention[0].*option;
+  integer(key, value, fallback);
+  if (cfg_)
+    for (AttentionOptions& a : d.attention) a.*option = value;
+}
+void Keys::table(const char* key, const std::function<void(Keys&)>& keys) {
+  if (cfg_) {
+    Config sub = cfg_->sub(key);
+    Keys inner(sub);
+    keys(inner);
+    sub.finish();
+    return;
+  }
+  Json& sub = (*out_)[key];
+  sub = Json::object();
+  Keys inner(sub);
+  keys(inner);
 }
 void Keys::flag(const char* key, PlainDecoder& d, bool AttentionOptions::*option, bool fallback) {
   bool value = d.attention[0].*option;
@@ -281,6 +324,31 @@ void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(
   }
 }
 
+void experts(Keys& k, PlainDecoder& d, const ExpertDialect& dialect) {
+  const bool reading = k.reading();
+  if (reading) d.sparse.assign(d.attention.size(), true);
+  if (dialect.dense_layers) {
+    std::vector<int64_t> named;
+    int64_t hidden = d.hidden > 0 ? d.hidden : d.experts.hidden, every = 1;
+    for (size_t i = 0; i < d.sparse.size(); ++i)
+      if (!d.sparse[i]) named.push_back(static_cast<int64_t>(i));
+    k.integer("intermediate_size", hidden, dialect.hidden);
+    k.integer("decoder_sparse_step", every, 1, 1, 4096);
+    if (reading) {
+      named = k.config().take<std::vector<int64_t>>("mlp_only_layers", {});
+      d.hidden = hidden;
+      for (size_t i = 0; i < d.sparse.size(); ++i) {
+        const auto layer = static_cast<int64_t>(i);
+        d.sparse[i] = (layer + 1) % every == 0 && std::find(named.begin(), named.end(), layer) == named.end();
+      }
+    } else {
+      k.json()["mlp_only_layers"] = named;
+    }
+  }
+  expert_keys(k, d.experts, dialect);
+  if (reading && dialect.dense_layers) d.activation = d.experts.activation;
+}
+
 ModelSpec read_decoder(Config& cfg, const DecoderFamily& family) {
   Keys keys(cfg);
   PlainDecoder d;
@@ -293,7 +361,8 @@ Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family
   DecoderOr found = decoder_of(spec);
   if (!found.decoder) return {{}, found.obstacle};
   PlainDecoder& d = *found.decoder;
-  Json config = {{"architectures", {family.architecture}}, {"model_type", family.model_type}};
+  if (family.experts && !family.experts->scale_key) d.experts.scale = 1;
+  Json config = {{"architectures", {family.architecture}}, {"model_type", family.model_type}, {"pad_token_id", Json()}};  // the families' own may be beyond a small vocabulary
   Keys writing(config);
   family.keys(writing, d);
   try {
@@ -303,6 +372,7 @@ Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family
     PlainDecoder again;
     family.keys(reading, again);
     cfg.finish();
+    settle(again);
     again.spec.init_scaled_residual = d.spec.init_scaled_residual;  // no family has a key for it
     if (!(again == d)) return {{}, difference(spec_of(d).to_json(), spec_of(again).to_json())};
   } catch (const Error& e) {
@@ -320,9 +390,9 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
   std::string root;
   if (const std::string embedding = names.embedding; !present.empty() && !present.contains(embedding + ".weight")) root = embedding.substr(0, embedding.find('.') + 1);
   const auto theirs = [&](const std::string& name) { return !root.empty() && name.starts_with(root) ? name.substr(root.size()) : name; };
-  const auto both = [&](const std::string& name, const std::string& ours, double offset = 0) {
+  const auto both = [&](const std::string& name, const std::string& ours, double offset = 0, const char* weight = ".weight") {
     if (!map.has(ours)) return;
-    map.whole(theirs(name) + ".weight", ours, 1, offset);
+    map.whole(theirs(name) + weight, ours, 1, offset);
     if (map.has(ours + "_bias")) map.whole(theirs(name) + ".bias", ours + "_bias");
   };
   const auto stacked = [&](const std::string& name, const std::vector<std::string>& ours) {
@@ -333,12 +403,12 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
   };
   both(names.embedding, "embedding");
   if (names.positions) both(names.positions, "positions");
-  if (names.embedding_norm) both(names.embedding_norm, "embedding_norm", names.centre);
+  if (names.embedding_norm) both(names.embedding_norm, "embedding_norm", names.centre, names.gain);
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const std::string layer = names.layer + std::to_string(i) + ".", ours = "layers." + std::to_string(i) + ".", mixer = ours + "mixer.", channel = ours + "channel.";
     for (const auto& [name, parameter] : {std::pair(names.mixer_norm, "mixer_norm"), std::pair(names.mixer_post_norm, "mixer_post_norm"), std::pair(names.channel_norm, "channel_norm"),
                                           std::pair(names.channel_post_norm, "channel_post_norm")})
-      if (name) both(layer + name, ours + parameter, names.centre);
+      if (name) both(layer + name, ours + parameter, names.centre, names.gain);
     if (names.qkv && names.grouped) {
       const AttentionOptions a = attention_options(spec, i);
       for (const bool bias : {false, true}) {
@@ -358,8 +428,12 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
       both(layer + names.value, mixer + "value");
     }
     both(layer + names.output, mixer + "output");
-    both(layer + names.query_norm, mixer + "query_norm", names.centre);
-    both(layer + names.key_norm, mixer + "key_norm", names.centre);
+    both(layer + names.query_norm, mixer + "query_norm", names.centre, names.gain);
+    both(layer + names.key_norm, mixer + "key_norm", names.centre, names.gain);
+    if (family.experts && map.has(channel + "router")) {
+      name_experts(map, model, i, theirs(layer), *family.experts, present);
+      continue;
+    }
     if (!map.has(channel + "up")) {
       both(layer + names.up, channel + "gate");  // the one matrix into a layer without gates
     } else if (names.gate_up) {
@@ -370,7 +444,7 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     }
     both(layer + names.down, channel + "down");
   }
-  both(names.final_norm, "final_norm", names.centre);
+  both(names.final_norm, "final_norm", names.centre, names.gain);
   if (!spec.tied) both(names.head, "head");
   if (map.has("head.bias")) map.whole(std::string(names.head) + ".bias", "head.bias");
   return map.take();

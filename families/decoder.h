@@ -1,4 +1,4 @@
-// Families of plain decoders: layers of attention and one feed-forward layer, all alike but for windows and rotation.
+// Families of plain decoders: layers of attention and a feed-forward layer or mixture of experts, all alike but for windows and rotation.
 //
 // A family says once which key means what, and where its tensors are: the same description reads, writes, and judges whether what
 // was written says everything.
@@ -8,7 +8,7 @@
 #include <functional>
 #include <optional>
 
-#include "families/skeleton.h"
+#include "families/experts.h"
 
 namespace gamut {
 
@@ -16,6 +16,8 @@ namespace gamut {
 struct PlainDecoder {
   ModelSpec spec;                           // but for layers and heads
   std::vector<AttentionOptions> attention;  // of each layer
+  std::vector<bool> sparse;                 // ? of each layer: a mixture of experts
+  Experts experts;
   int64_t hidden = 0;                       // of the feed-forward layers
   std::string activation = "silu";
   bool gated = true, ffn_bias = false, head_bias = false;
@@ -45,7 +47,8 @@ class Keys {
   void integer_or_null(const char* key, int64_t& value, int64_t fallback);
   void number_or_null(const char* key, double& value, double fallback);
   void reciprocal(const char* key, double& value, double fallback);  // the key holds 1/value
-  void activation(const char* key, PlainDecoder& d, const char* fallback);
+  void activation(const char* key, PlainDecoder& d, const char* fallback) { activation(key, d.activation, fallback); }
+  void activation(const char* key, std::string& value, const char* fallback);
   // The family computes nothing else; another value is an Error.
   void only(const char* key, const Json& value, const std::string& what);
   void ignore(std::initializer_list<const char*> keys, const char* reason);
@@ -54,6 +57,9 @@ class Keys {
   void number_or_null(const char* key, PlainDecoder& d, double AttentionOptions::*option, double fallback);
   void integer_or_null(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback);
   void flag(const char* key, PlainDecoder& d, bool AttentionOptions::*option, bool fallback);
+  void integer(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback);
+  // The keys of a table below `key`.
+  void table(const char* key, const std::function<void(Keys&)>& keys);
   // The name to read: the older one where the file has it.
   const char* either(const char* key, const char* older) const { return cfg_ && !cfg_->has(key) && cfg_->has(older) ? older : key; }
 
@@ -88,6 +94,8 @@ void rotation_by_window(Keys& k, PlainDecoder& d, double theta, double sliding_t
 void still_where(PlainDecoder& d, const std::function<bool(size_t)>& still);
 // sliding_window, and layer_types, which without such a key are as `slides` says of a layer.
 void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(size_t)>& slides);
+// Every layer a mixture of experts; or those that decoder_sparse_step and mlp_only_layers leave, where the dialect has dense layers.
+void experts(Keys& k, PlainDecoder& d, const ExpertDialect& dialect);
 
 // Where tensors are: names below the layer's own, without .weight. A null name: there is none.
 struct DecoderNames {
@@ -99,6 +107,7 @@ struct DecoderNames {
   bool grouped = false;       // … key head by key head: its queries, then its key and value; else one below the other
   const char *gate = "mlp.gate_proj", *up = "mlp.up_proj", *down = "mlp.down_proj";  // without gates: up, down
   const char* gate_up = nullptr;  // both in one tensor
+  const char* gain = ".weight";   // of norms
   double centre = 0;              // gains are stored less this
   std::array<const char*, 2> ignored = {};  // ends of names of tensors that files may hold and nobody needs
 };
@@ -108,7 +117,10 @@ struct DecoderFamily {
   void (*keys)(Keys& k, PlainDecoder& d);
   DecoderNames names = {};
   void (*adapt)(const ModelSpec& spec, DecoderNames& names) = nullptr;  // ? where names depend on the model
+  const ExpertDialect* experts = nullptr;
 };
+// The first thing in which two models differ, as a recipe would write it.
+std::string difference(const Json& a, const Json& b, const std::string& where = "");
 ModelSpec read_decoder(Config& cfg, const DecoderFamily& family);
 Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family);
 std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames& present, const DecoderFamily& family);

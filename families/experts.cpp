@@ -1,91 +1,201 @@
 #include "families/experts.h"
 
 #include <algorithm>
-#include <set>
 
+#include "families/decoder.h"
 #include "families/dense.h"
 #include "modules/channels/routers/router.h"
 
 namespace gamut {
 
-Component take_experts(Config& cfg, const ExpertDialect& dialect) {
-  const auto experts = cfg.take_in<int64_t>("num_experts", cfg.take_in<int64_t>("num_local_experts", dialect.experts, 1, 1 << 16), 1, 1 << 16);
-  const auto k = cfg.take_in<int64_t>("num_experts_per_tok", dialect.top_k, 1, 1 << 16);
-  if (k > experts) cfg.reject("num_experts_per_tok", "is " + std::to_string(k) + ", more than the " + std::to_string(experts) + " experts");
-  Component moe{"moe", {{"experts", experts}, {"top_k", k}, {"hidden", cfg.take_in<int64_t>(dialect.hidden_key, 11008, 1, int64_t{1} << 24)}, {"activation", take_activation(cfg)}}};
-  Json router = {{"kind", "topk"}, {"normalise", !dialect.normalise_key || cfg.take<bool>("norm_topk_prob", false)}, {"balance", "none"}};
-  const double coefficient = cfg.take_in<double>("router_aux_loss_coef", dialect.balance_loss, 0, 100);
-  if (cfg.take<bool>("output_router_logits", false) && coefficient > 0) {
-    // transformers adds its loss only then. It counts a token's k choices as k, ours as one.
-    router["balance"] = "pooled";
-    router["balance_loss"] = coefficient * static_cast<double>(k);
+Component component_of(const Experts& e) {
+  Component moe{"moe", {{"experts", e.count}, {"top_k", e.top_k}, {"hidden", e.hidden}, {"activation", e.activation}}};
+  const Experts usual;
+  const auto differs = [](Json& out, const char* key, const auto& value, const auto& fallback) {
+    if (value != fallback) out[key] = value;
+  };
+  Json& options = moe.options;
+  differs(options, "gated", e.gated, usual.gated);
+  differs(options, "bias", e.bias, usual.bias);
+  differs(options, "limit", e.limit, usual.limit);
+  differs(options, "up_shift", e.up_shift, usual.up_shift);
+  differs(options, "shared_hidden", e.shared_hidden, usual.shared_hidden);
+  differs(options, "shared_gate", e.shared_gate, usual.shared_gate);
+  if (e.weigh_input) options["weigh"] = "input";
+  // transformers adds its loss only where it is asked to.
+  Json router = {{"kind", e.router}, {"balance", e.pooled > 0 ? "pooled" : "none"}};
+  if (e.pooled > 0) router["balance_loss"] = e.pooled;
+  if (e.router == "topk") {
+    router["normalise"] = e.normalise;
+    if (e.selection_bias) router["balance"] = "bias";
+    differs(router, "score", e.score, usual.score);
+    differs(router, "linear_bias", e.linear_bias, usual.linear_bias);
+    differs(router, "scale", e.scale, usual.scale);
+    differs(router, "normalise_power", e.power, usual.power);
+    differs(router, "normalise_epsilon", e.epsilon, usual.epsilon);
+    differs(router, "normalise_floor", e.floor, usual.floor);
+    differs(router, "groups", e.groups, usual.groups);
+    differs(router, "kept_groups", e.kept_groups, usual.kept_groups);
+    differs(router, "group_score", e.group_score, usual.group_score);
+  } else {
+    differs(router, "epsilon", e.nearness, usual.nearness);
   }
-  moe.options["router"] = router;
-  if (dialect.shared_hidden_key) {
-    moe.options["shared_hidden"] = cfg.take_in<int64_t>(dialect.shared_hidden_key, 0, 0, int64_t{1} << 24);
-    moe.options["shared_gate"] = true;
-  }
+  options["router"] = router;
   return moe;
 }
 
-// The keys into `config`, or why they cannot express the component.
-std::string write_experts(const Component& channel, const ExpertDialect& dialect, Json& config) {
-  if (channel.kind != "moe") return "the channel mixer " + channel.kind;
+ExpertsOr experts_of(const Component& channel) {
+  const auto cannot = [](const std::string& what) { return ExpertsOr{{}, what}; };
+  if (channel.kind != "moe") return cannot("the channel mixer " + channel.kind);
   const auto moe = options_of<MoeOptions>(channel);
-  const std::string activation = activation_key(channel.options.value("activation", "silu"));
-  if (!moe.expert.gated || activation.empty()) return "experts that are not gated";
-  if ((moe.shared_hidden > 0) != (dialect.shared_hidden_key != nullptr) || moe.shared_gate != (dialect.shared_hidden_key != nullptr)) return moe.shared_hidden > 0 ? "a shared expert" : "no shared expert";
-  if (moe.drop.limited()) return "a capacity that drops tokens";
-  static const std::set<std::string> known_options{"experts", "top_k", "hidden", "activation", "gated", "shared_hidden", "shared_gate", "router"},
-      known_router{"kind", "score", "normalise", "scale", "balance", "balance_loss", "bias_rate"};
-  for (const auto& [options, known] : {std::pair(&channel.options, &known_options), std::pair(&moe.router_options, &known_router)})
-    for (const auto& [key, value] : options->items())
-      if (!known->contains(key)) return "the option " + key + " of experts";
-  if (moe.router != "topk" && moe.router != "random") return "the router " + moe.router;
+  if (moe.drop.limited()) return cannot("a capacity that drops tokens");
+  if (moe.routed() > moe.experts) return cannot("experts without weights");
+  if (moe.residual) return cannot("shares of routed and shared experts");
+  Experts e{.count = moe.experts, .top_k = moe.top_k, .hidden = moe.expert.hidden, .shared_hidden = moe.shared_hidden, .activation = channel.options.value("activation", "silu"),
+            .gated = moe.expert.gated, .bias = moe.expert.bias, .shared_gate = moe.shared_gate, .weigh_input = moe.weigh_input, .limit = moe.expert.limit, .up_shift = moe.expert.up_shift};
+  if (moe.router == "sparsemixer") {
+    e.router = moe.router;
+    e.nearness = moe.router_options.value("epsilon", e.nearness);
+    if (moe.router_options.value("balance", "loss") == "pooled") e.pooled = moe.router_options.value("balance_loss", 0.01);
+    return {e, ""};
+  }
+  if (moe.router != "topk" && moe.router != "random") return cannot("the router " + moe.router);
   const auto router = options_of<TopKOptions>({moe.router, moe.router_options});
-  if (router.score != kernels::RouterScore::softmax || router.balance == "bias") return "a router other than softmax top-k";
-  if (!router.normalise && !dialect.normalise_key) return "gates that are not divided by their sum";
-  config[dialect.count_key] = moe.experts;
-  config["num_experts_per_tok"] = moe.top_k;
-  config[dialect.hidden_key] = moe.expert.hidden;
-  config["hidden_act"] = activation;
-  if (dialect.normalise_key) config["norm_topk_prob"] = router.normalise;
-  if (dialect.shared_hidden_key) config[dialect.shared_hidden_key] = moe.shared_hidden;
-  config["output_router_logits"] = router.balance == "pooled";
-  config["router_aux_loss_coef"] = router.balance_loss / static_cast<double>(moe.top_k);
+  if (router.rounded) return cannot("a router in bf16");
+  if (router.score == kernels::RouterScore::sigmoid) e.score = "sigmoid";
+  if (router.group_best == 2) e.group_score = "sum2";
+  if (router.balance == "pooled") e.pooled = router.balance_loss;
+  e.normalise = router.normalise;
+  e.linear_bias = router.linear_bias;
+  e.selection_bias = router.balance == "bias";
+  e.scale = router.scale;
+  e.power = router.power;
+  e.epsilon = router.epsilon;
+  e.floor = router.floor;
+  e.groups = router.groups;
+  e.kept_groups = router.kept_groups;
+  return {e, ""};
+}
+
+void expert_keys(Keys& k, Experts& e, const ExpertDialect& x) {
+  const char* count = x.count_key;
+  for (const auto& [one, other] : {std::pair("num_experts", "num_local_experts"), std::pair("num_local_experts", "num_experts")})
+    if (x.count_key == std::string_view(one)) {
+      count = k.either(one, other);
+      if (count == x.count_key) k.ignore({other}, "the same by another name");
+    }
+  k.integer(count, e.count, x.experts, 1, 1 << 16);
+  k.integer(x.top_k_key, e.top_k, x.top_k, 1, 1 << 16);
+  if (k.reading() && e.top_k > e.count) k.config().reject(x.top_k_key, "is " + std::to_string(e.top_k) + ", more than the " + std::to_string(e.count) + " experts");
+  k.integer(x.hidden_key, e.hidden, x.hidden, 1, int64_t{1} << 24);
+  if (x.activation_key) k.activation(x.activation_key, e.activation, x.activation);
+  if (x.normalise_key) k.flag(x.normalise_key, e.normalise, x.normalise);
+  if (x.scale_key) k.number(x.scale_key, e.scale, x.scale);
+  if (x.shared_hidden_key) k.integer(x.shared_hidden_key, e.shared_hidden, x.shared_hidden, 0, int64_t{1} << 24);
+  if (x.balance_key) {
+    // transformers counts a token's k choices as k, ours as one.
+    double coefficient = e.pooled / static_cast<double>(e.top_k);
+    bool wanted = e.pooled > 0;
+    k.number(x.balance_key, coefficient, x.balance_loss, 0, 100);
+    k.flag("output_router_logits", wanted, false);
+    if (k.reading()) e.pooled = wanted ? coefficient * static_cast<double>(e.top_k) : 0;
+  }
+  if (!k.reading()) return;
+  if (!x.activation_key) e.activation = x.activation;
+  if (!x.normalise_key) e.normalise = x.normalise;
+  e.router = x.router_kind;
+  e.score = x.score;
+  e.linear_bias = x.linear_bias;
+  e.selection_bias = x.selection_bias;
+  e.weigh_input = x.weigh_input;
+  e.bias = x.bias;
+  e.shared_gate = x.shared_gate && e.shared_hidden > 0;
+}
+
+Component take_experts(Config& cfg, const ExpertDialect& dialect) {
+  Keys keys(cfg);
+  Experts experts;
+  expert_keys(keys, experts, dialect);
+  return component_of(experts);
+}
+
+std::string write_experts(const Component& channel, const ExpertDialect& dialect, Json& config) {
+  auto [found, obstacle] = experts_of(channel);
+  if (!found) return obstacle;
+  if (!dialect.scale_key) found->scale = 1;
+  Json written = Json::object();
+  try {
+    Keys writing(written);
+    expert_keys(writing, *found, dialect);
+    Config cfg(written, {.source = "config.json"});
+    Keys reading(cfg);
+    Experts again;
+    expert_keys(reading, again, dialect);
+    if (!(again == *found)) return difference(component_of(*found).options, component_of(again).options, "experts");
+  } catch (const Error& e) {
+    return e.what();
+  }
+  config.update(written);
   return "";
 }
 
-void name_experts(NameMap& map, const Model& model, size_t layer, const ExpertDialect& dialect, const TensorNames& present) {
-  const std::string prefix = "model.layers." + std::to_string(layer) + ".", ours = "layers." + std::to_string(layer) + ".channel.";
-  const std::string theirs = prefix + (present.contains(prefix + "mlp." + dialect.router + ".weight") ? "mlp" : dialect.module) + ".";
-  const auto moe = options_of<MoeOptions>(model.spec().layers[layer].channel);
-  // Published families know no scale of gates: it goes into the last projection.
-  const double scale = options_of<TopKOptions>({moe.router, moe.router_options}).scale;
-  map.whole(theirs + dialect.router + ".weight", ours + "router");
-  if (dialect.shared_hidden_key) {
-    for (const auto& [their, our] : {std::pair("gate_proj", "shared_gate"), std::pair("up_proj", "shared_up"), std::pair("down_proj", "shared_down")}) {
-      const Shape& s = map.shape(ours + our);  // [1, rows, columns]
-      map.reshaped(theirs + "shared_expert." + their + ".weight", ours + our, {s[1], s[2]});
-    }
-    map.whole(theirs + "shared_expert_gate.weight", ours + "shared_router");
-  }
+namespace {
+
+// Gate, up and down of one layer whose parameters are below `ours`.
+void name_routed(NameMap& map, const std::string& theirs, const std::string& ours, const ExpertDialect& x, double scale, const TensorNames& present) {
   const Shape& gate = map.shape(ours + "gate");  // [E, I, D]
   const int64_t experts = gate[0], hidden = gate[1], width = gate[2], each = hidden * width;
-  if (present.contains(theirs + "experts.gate_up_proj")) {
-    StoredTensor both{theirs + "experts.gate_up_proj", {experts, 2 * hidden, width}, {}};
+  if (x.layout == ExpertDialect::Layout::flat) {
+    map.reshaped(theirs + x.gate, ours + "gate", {experts * hidden, width});
+    map.reshaped(theirs + x.up, ours + "up", {experts * hidden, width});
+    map.add({.name = theirs + x.down, .shape = {experts * hidden, width}, .parts = {{ours + "down", 0, experts * each}}, .factor = scale, .transposed = true, .matrices = experts});
+    return;
+  }
+  if (x.layout == ExpertDialect::Layout::fused || present.contains(theirs + x.fused_in)) {
+    StoredTensor both{theirs + x.fused_in, {experts, 2 * hidden, width}, {}};
     for (int64_t e = 0; e < experts; ++e)
       for (const char* name : {"gate", "up"}) both.parts.push_back({ours + name, e * each, each});
     map.add(std::move(both));
-    map.whole(theirs + "experts.down_proj", ours + "down", scale);
+    map.whole(theirs + x.fused_out, ours + "down", scale);
     return;
   }
   for (int64_t e = 0; e < experts; ++e) {
     const std::string expert = theirs + "experts." + std::to_string(e) + ".";
-    map.add({expert + dialect.gate + ".weight", {hidden, width}, {{ours + "gate", e * each, each}}});
-    map.add({expert + dialect.up + ".weight", {hidden, width}, {{ours + "up", e * each, each}}});
-    map.add({expert + dialect.down + ".weight", {width, hidden}, {{ours + "down", e * each, each}}, scale});
+    map.add({expert + x.gate + ".weight", {hidden, width}, {{ours + "gate", e * each, each}}});
+    map.add({expert + x.up + ".weight", {hidden, width}, {{ours + "up", e * each, each}}});
+    map.add({expert + x.down + ".weight", {width, hidden}, {{ours + "down", e * each, each}}, scale});
   }
+}
+
+void name_shared(NameMap& map, const std::string& theirs, const std::string& module, const std::string& ours, const ExpertDialect& x) {
+  const auto plain = [&](const std::string& name, const std::string& parameter) {  // ours may be a mixture of one expert
+    const Shape& s = map.shape(ours + parameter);
+    map.reshaped(theirs + name + ".weight", ours + parameter, {s[s.rank() - 2], s[s.rank() - 1]});
+  };
+  if (x.shared_in) {
+    const Shape& s = map.shape(ours + "shared_gate");
+    map.stacked(theirs + x.shared_in + ".weight", {ours + "shared_gate", ours + "shared_up"}, {2 * s[s.rank() - 2], s[s.rank() - 1]});
+  } else {
+    plain("gate_proj", "shared_gate");
+    plain("up_proj", "shared_up");
+  }
+  plain(x.shared_out, "shared_down");
+  if (map.has(ours + "shared_router")) map.whole(module + x.shared_router + ".weight", ours + "shared_router");
+}
+
+}  // namespace
+
+void name_experts(NameMap& map, const Model& model, size_t layer, const std::string& prefix, const ExpertDialect& x, const TensorNames& present) {
+  const std::string ours = "layers." + std::to_string(layer) + ".channel.";
+  const std::string theirs = prefix + (present.contains(prefix + "mlp." + x.router + ".weight") ? "mlp" : x.module) + ".";
+  // Some families know no scale of gates.
+  const auto moe = options_of<MoeOptions>(model.spec().layers[layer].channel);
+  const double scale = x.scale_key || moe.router == "sparsemixer" ? 1 : options_of<TopKOptions>({moe.router, moe.router_options}).scale;
+  map.whole(theirs + x.router + ".weight", ours + "router");
+  if (map.has(ours + "router_linear_bias")) map.whole(theirs + x.router + ".bias", ours + "router_linear_bias");
+  if (map.has(ours + "router_bias")) map.whole(theirs + x.router_selection, ours + "router_bias");
+  if (map.has(ours + "shared_down")) name_shared(map, (x.shared_beside ? prefix : theirs) + x.shared + ".", theirs, ours, x);
+  name_routed(map, theirs, ours, x, scale, present);
 }
 
 ModelSpec read_sparse(Config& cfg, const Dialect& dialect, const ExpertDialect& experts) {
@@ -134,7 +244,7 @@ std::vector<StoredTensor> sparse_tensors(const Model& model, const TensorNames& 
   map.skeleton(model.spec(), dialect);
   for (size_t i = 0; i < model.spec().layers.size(); ++i) {
     if (model.spec().layers[i].channel.kind == "ffn") name_gated_ffn(map, i);
-    else name_experts(map, model, i, experts, present);
+    else name_experts(map, model, i, "model.layers." + std::to_string(i) + ".", experts, present);
   }
   return map.take();
 }

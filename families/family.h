@@ -26,7 +26,7 @@ struct ParameterRange {
 
 // A tensor of a checkpoint: ranges of parameters one after another, each element multiplied by `factor` when written. `offset` is subtracted when written and
 // added when read (gains stored around zero). `transposed`: the file's matrix
-// [shape[0], shape[1]] is the transpose of what the ranges make.
+// [shape[0], shape[1]] is the transpose of what the ranges make; or each of its `matrices`, one after another.
 struct StoredTensor {
   std::string name;
   std::vector<int64_t> shape;
@@ -34,6 +34,21 @@ struct StoredTensor {
   double factor = 1;
   bool transposed = false;
   double offset = 0;
+  int64_t matrices = 1;
+  int64_t alternating = 0;  // ? of the ranges' rows, of so many elements, the file holds the first of each, then the second of each …
+
+  int64_t elements() const;
+  // Of one matrix in the file.
+  int64_t columns() const { return shape.back(); }
+  int64_t rows() const { return elements() / matrices / columns(); }
+  // The file's elements in their order (before transposition): which of `parts`, first element in its parameter, count.
+  template <class Visit> void each_range(const Visit& visit) const {
+    if (alternating == 0)
+      for (size_t i = 0; i < parts.size(); ++i) visit(i, parts[i].offset, parts[i].count);
+    else
+      for (int64_t at = 0; at < parts[0].count; at += alternating)
+        for (size_t i = 0; i < parts.size(); ++i) visit(i, parts[i].offset + at, alternating);
+  }
 };
 
 using TensorNames = std::set<std::string, std::less<>>;
@@ -96,8 +111,8 @@ const Family& family_for(const ModelSpec& spec);
 // completely or not at all.
 void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder);
 
-// A row-major matrix [rows, columns] of elements of `element` bytes as [columns, rows].
-std::vector<std::byte> transposed(std::span<const std::byte> matrix, int64_t rows, int64_t columns, size_t element);
+// Row-major matrices [rows, columns] of elements of `element` bytes, one after another, each as [columns, rows].
+std::vector<std::byte> transposed(std::span<const std::byte> matrices, int64_t rows, int64_t columns, size_t element);
 
 // A checkpoint's bytes made from parameter values or gradients.
 struct TensorBytes {

@@ -7,7 +7,7 @@ namespace gamut::family {
 namespace {
 
 const MambaKeys kMamba{"mamba_d_conv", "mamba_d_state", "mamba_dt_rank", "mamba_expand", "mamba_conv_bias", "mamba_proj_bias", "gain", nullptr};
-constexpr ExpertDialect kExperts{.experts = 16, .top_k = 2, .normalise_key = false, .module = "feed_forward", .router = "router"};
+constexpr ExpertDialect kExperts{.experts = 16, .top_k = 2, .normalise = false, .module = "feed_forward", .router = "router"};
 
 ModelSpec read(Config& cfg) {
   ModelSpec spec;
@@ -20,8 +20,7 @@ ModelSpec read(Config& cfg) {
   if (spec.width % heads != 0) cfg.reject("num_attention_heads", "must divide hidden_size (" + std::to_string(spec.width) + "), not " + std::to_string(heads));
   const Component attention{"attention", {{"heads", heads}, {"kv_heads", cfg.take_in<int64_t>("num_key_value_heads", cfg.is_null("num_key_value_heads") ? heads : 8, 1, 65536)}, {"rope", false}}};
   const Component mamba = take_mamba(cfg, spec, kMamba);
-  Component experts = take_experts(cfg, kExperts);
-  experts.options["router"]["normalise"] = false;
+  const Component experts = take_experts(cfg, kExperts);
   const Component dense = take_gated_ffn(cfg);
   const auto layers = cfg.take_in<int64_t>("num_hidden_layers", 32, 1, 4096);
   const auto attention_period = cfg.take_in<int64_t>("attn_layer_period", 8, 1, 4096), attention_offset = cfg.take_in<int64_t>("attn_layer_offset", 4, 0, 4096);
@@ -72,10 +71,7 @@ Family::Written write(const ModelSpec& spec) {
   if (const std::string why = write_mamba(spec, *mamba.kind, kMamba, config); !why.empty()) return cannot(why);
   if (const std::string why = write_gated_ffn(*dense.kind, false, config); !why.empty()) return cannot(why);
   const Json hidden = config["intermediate_size"];
-  Component normalised = *experts.kind;  // these gates are not divided by their sum: the only way here
-  if (normalised.options["router"].value("normalise", true)) return cannot("gates that are divided by their sum");
-  normalised.options["router"]["normalise"] = true;
-  if (const std::string why = write_experts(normalised, kExperts, config); !why.empty()) return cannot(why);
+  if (const std::string why = write_experts(*experts.kind, kExperts, config); !why.empty()) return cannot(why);
   if (config["intermediate_size"] != hidden) return cannot("experts and dense layers of different sizes");
   return {config, ""};
 }
@@ -91,7 +87,7 @@ std::vector<StoredTensor> tensors(const Model& model, const TensorNames& present
     if (spec.layers[i].mixer.kind == "attention") map.attention(spec, i, {"", ""});
     else name_mamba(map, theirs + "mamba.", ours + "mixer.");
     if (spec.layers[i].channel.kind == "moe") {
-      name_experts(map, model, i, kExperts, present);
+      name_experts(map, model, i, theirs, kExperts, present);
     } else {
       for (const char* name : {"gate", "up", "down"}) map.whole(theirs + "feed_forward." + name + "_proj.weight", ours + "channel." + name);
     }

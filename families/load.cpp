@@ -61,12 +61,19 @@ ModelConfig read_model_config(const fs::path& path) {
   cfg.reject("model_type", "is '" + type + "', a family this version does not know", did_you_mean(type, known));
 }
 
-std::vector<std::byte> transposed(std::span<const std::byte> matrix, int64_t rows, int64_t columns, size_t element) {
-  std::vector<std::byte> out(matrix.size());
+std::vector<std::byte> transposed(std::span<const std::byte> matrices, int64_t rows, int64_t columns, size_t element) {
+  std::vector<std::byte> out(matrices.size());
   const auto r = static_cast<size_t>(rows), c = static_cast<size_t>(columns);
-  for (size_t i = 0; i < r; ++i)
-    for (size_t j = 0; j < c; ++j) std::memcpy(out.data() + (j * r + i) * element, matrix.data() + (i * c + j) * element, element);
+  for (size_t first = 0; first < out.size() / element; first += r * c)
+    for (size_t i = 0; i < r; ++i)
+      for (size_t j = 0; j < c; ++j) std::memcpy(out.data() + (first + j * r + i) * element, matrices.data() + (first + i * c + j) * element, element);
   return out;
+}
+
+int64_t StoredTensor::elements() const {
+  int64_t count = 1;
+  for (const int64_t n : shape) count *= n;
+  return count;
 }
 
 void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const TensorFile& file, const std::function<bool(const std::string&)>& ignored, ThreadPool& pool) {
@@ -94,20 +101,22 @@ void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const T
     TensorView view = file.at(tensor.name);
     std::vector<std::byte> turned;
     if (tensor.transposed) {
-      turned = transposed(view.bytes, view.shape[0], view.shape[1], size_of(view.dtype));
+      turned = transposed(view.bytes, tensor.rows(), tensor.columns(), size_of(view.dtype));
       view.bytes = turned;
     }
     int64_t at = 0;
-    for (const ParameterRange& part : tensor.parts) {
-      const Tensor& value = values.at(part.parameter);
-      if (type == DType::f64) read_elements(view, at, part.count, value.data<double>() + part.offset);
-      else read_elements(view, at, part.count, value.data<float>() + part.offset);
+    std::vector<const Tensor*> parameters;
+    for (const ParameterRange& part : tensor.parts) parameters.push_back(&values.at(part.parameter));
+    tensor.each_range([&](size_t part, int64_t first, int64_t count) {
+      const Tensor& value = *parameters[part];
+      if (type == DType::f64) read_elements(view, at, count, value.data<double>() + first);
+      else read_elements(view, at, count, value.data<float>() + first);
       if (tensor.offset != 0)
         with_float_type(type, [&]<class P>() {
-          for (int64_t k = part.offset; k < part.offset + part.count; ++k) value.data<P>()[k] = P(static_cast<accumulator<P>>(value.data<P>()[k]) + static_cast<accumulator<P>>(tensor.offset));
+          for (int64_t k = first; k < first + count; ++k) value.data<P>()[k] = P(static_cast<accumulator<P>>(value.data<P>()[k]) + static_cast<accumulator<P>>(tensor.offset));
         });
-      at += part.count;
-    }
+      at += count;
+    });
   });
   model.parameters().mark_changed();
 }

@@ -27,17 +27,7 @@ void keys(Keys& k, PlainDecoder& d) {
   k.only("logit_scale", Json(), "scaled logits");
   k.only("embedding_fraction", 1.0, "gradients of a part of the embedding");
   k.ignore({"learned_pos_emb", "verbose", "init_device", "emb_pdrop", "init_config", "ffn_config", "fc_type", "expansion_ratio", "tokenizer_name", "auto_map"}, "has no influence: positions are ALiBi's, feed-forward layers four times as wide");
-  if (k.reading()) {
-    Config sub = k.config().sub("attn_config");
-    Keys inner(sub);
-    attention_keys(inner, d);
-    sub.finish();
-  } else {
-    Json sub = Json::object();
-    Keys inner(sub);
-    attention_keys(inner, d);
-    k.json()["attn_config"] = sub;
-  }
+  k.table("attn_config", [&](Keys& inner) { attention_keys(inner, d); });
   common(k, d, true);
   if (!k.reading()) return;
   d.spec.norm = "layer";

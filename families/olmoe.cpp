@@ -6,7 +6,7 @@ namespace gamut::family {
 namespace {
 constexpr Dialect kDialect{.model_type = "olmoe", .architecture = "OlmoeForCausalLM", .max_positions = 4096, .norm_eps = 1e-5, .bias = Dialect::Bias::key, .qk_norm = QkNorm::all};
 constexpr GgufMapping kGguf{.architecture = "olmoe", .keys = kDecoderKeys, .names = kDecoderNames, .defaults = R"({"rope_theta": 10000.0, "norm_topk_prob": false})"};
-constexpr ExpertDialect kExperts{.experts = 64, .top_k = 8, .balance_loss = 0.01, .normalise_key = true};
+constexpr ExpertDialect kExperts{.experts = 64, .top_k = 8, .balance_loss = 0.01, .normalise_key = "norm_topk_prob", .normalise = false};
 }  // namespace
 
 Family olmoe() {

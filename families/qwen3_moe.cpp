@@ -7,7 +7,7 @@ namespace {
 constexpr Dialect kDialect{.model_type = "qwen3_moe", .architecture = "Qwen3MoeForCausalLM", .kv_heads = 4, .max_positions = 32768, .bias = Dialect::Bias::key, .qk_norm = QkNorm::head,
                            .windows = Dialect::Windows::switched, .window = 4096};
 constexpr GgufMapping kGguf{.architecture = "qwen3moe", .keys = kDecoderKeys, .names = kDecoderNames, .defaults = R"({"rope_theta": 10000.0, "norm_topk_prob": true})"};
-constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size", .experts = 128, .top_k = 8, .normalise_key = true, .dense_layers = true};
+constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size", .experts = 128, .top_k = 8, .normalise_key = "norm_topk_prob", .normalise = false, .dense_layers = true};
 }  // namespace
 
 Family qwen3_moe() {

@@ -10,7 +10,8 @@ namespace {
 
 constexpr Dialect kDialect{.model_type = "qwen3_next", .architecture = "Qwen3NextForCausalLM", .kv_heads = 2, .head_dim = 256, .max_positions = 32768, .bias = Dialect::Bias::key, .qk_norm = QkNorm::head,
                            .rotary = 0.25, .gate = true, .centre = 1};
-constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size", .experts = 512, .top_k = 10, .normalise_key = true, .shared_hidden_key = "shared_expert_intermediate_size", .dense_layers = true};
+constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size", .experts = 512, .top_k = 10, .normalise_key = "norm_topk_prob", .normalise = false,
+                                 .shared_hidden_key = "shared_expert_intermediate_size", .shared_gate = true, .dense_layers = true};
 
 ModelSpec read(Config& cfg) {
   ModelSpec spec = read_sparse(cfg, kDialect, kExperts);
@@ -80,7 +81,7 @@ std::vector<StoredTensor> tensors(const Model& model, const TensorNames& present
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     if (spec.layers[i].mixer.kind == "gated_deltanet") name_linear(map, spec, i);
     if (spec.layers[i].channel.kind == "ffn") name_gated_ffn(map, i);
-    else name_experts(map, model, i, kExperts, present);
+    else name_experts(map, model, i, "model.layers." + std::to_string(i) + ".", kExperts, present);
   }
   return map.take();
 }

@@ -9,7 +9,9 @@ namespace gamut {
   FAMILY(t5) FAMILY(mt5) FAMILY(umt5) FAMILY(switch_transformers) FAMILY(bart) FAMILY(mbart) FAMILY(bert) FAMILY(roberta) FAMILY(xlm_roberta) FAMILY(camembert) FAMILY(distilbert) \
   FAMILY(gemma) FAMILY(gemma2) FAMILY(gemma3_text) FAMILY(granite) FAMILY(glm) FAMILY(glm4) FAMILY(olmo) FAMILY(olmo2) FAMILY(olmo3) FAMILY(cohere) FAMILY(cohere2) FAMILY(stablelm) FAMILY(falcon) FAMILY(gpt_neox) \
   FAMILY(starcoder2) FAMILY(nemotron) FAMILY(smollm3) FAMILY(exaone4) FAMILY(ernie4_5) FAMILY(phi) FAMILY(phi3) FAMILY(gptj) FAMILY(bloom) FAMILY(mpt) \
-  FAMILY(opt) FAMILY(gpt_neo) FAMILY(gpt_bigcode) FAMILY(gamut)
+  FAMILY(opt) FAMILY(gpt_neo) FAMILY(gpt_bigcode) \
+  FAMILY(qwen2_moe) FAMILY(granitemoe) FAMILY(granitemoeshared) FAMILY(flex_olmo) FAMILY(dbrx) FAMILY(grok1) \
+  FAMILY(gamut)
 
 #define GAMUT_DECLARE(name) Family name();
 namespace family {

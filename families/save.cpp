@@ -29,19 +29,21 @@ TensorBytes stored_bytes(const Model& model, const StoredTensor& tensor, DType d
   TensorBytes out{{tensor.name, dtype, tensor.shape, {}}, {}};
   // Stored s = factor·p, so ∂/∂s = ∂/∂p ÷ factor.
   const double factor = gradients ? 1 / tensor.factor : tensor.factor, offset = gradients ? 0 : tensor.offset;
-  for (const ParameterRange& part : tensor.parts) {
-    const Parameter* found = nullptr;
+  std::vector<Tensor> values;
+  for (const ParameterRange& part : tensor.parts)
     for (const Parameter& p : model.parameters().all())
-      if (p.name == part.parameter) found = &p;
-    const Tensor value = !gradients ? found->value : found->value.needs_grad() ? found->value.grad()->value : Tensor();
-    if (value && tensor.parts.size() == 1 && factor == 1 && offset == 0 && !tensor.transposed && value.dtype() == dtype) {
-      out.view.bytes = {value.raw() + static_cast<size_t>(part.offset) * size_of(dtype), static_cast<size_t>(part.count) * size_of(dtype)};
-      return out;
-    }
-    if (model.parameters().dtype() == DType::f64) append(out.owned, dtype, value ? value.data<double>() + part.offset : nullptr, part.count, factor, offset);
-    else append(out.owned, dtype, value ? value.data<float>() + part.offset : nullptr, part.count, factor, offset);
+      if (p.name == part.parameter) values.push_back(!gradients ? p.value : p.value.needs_grad() ? p.value.grad()->value : Tensor());
+  if (const Tensor& whole = values[0]; whole && values.size() == 1 && factor == 1 && offset == 0 && !tensor.transposed && whole.dtype() == dtype) {
+    const ParameterRange& part = tensor.parts[0];
+    out.view.bytes = {whole.raw() + static_cast<size_t>(part.offset) * size_of(dtype), static_cast<size_t>(part.count) * size_of(dtype)};
+    return out;
   }
-  if (tensor.transposed) out.owned = transposed(out.owned, tensor.shape[1], tensor.shape[0], size_of(dtype));
+  tensor.each_range([&](size_t part, int64_t first, int64_t count) {
+    const Tensor& value = values[part];
+    if (model.parameters().dtype() == DType::f64) append(out.owned, dtype, value ? value.data<double>() + first : nullptr, count, factor, offset);
+    else append(out.owned, dtype, value ? value.data<float>() + first : nullptr, count, factor, offset);
+  });
+  if (tensor.transposed) out.owned = transposed(out.owned, tensor.columns(), tensor.rows(), size_of(dtype));
   out.view.bytes = out.owned;
   return out;
 }

@@ -12,11 +12,12 @@ import json
 import pathlib
 import re
 import sys
+import tempfile
 
 import reference_models
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "tests" / "families" / "fixtures"
 SHAPE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)
@@ -120,6 +121,16 @@ CASES = {
     "gpt_neo": ("GPTNeo", dict(vocab_size=40, hidden_size=16, intermediate_size=24, num_layers=2, num_heads=2, max_position_embeddings=32, window_size=5, attention_types=[[["global", "local"], 1]],
                                bos_token_id=1, eos_token_id=2)),
     "gpt_bigcode": ("GPTBigCode", dict(GPT, n_inner=24)),
+    "qwen2_moe": ("Qwen2Moe", dict(EXPERTS, num_hidden_layers=3, intermediate_size=12, moe_intermediate_size=6, shared_expert_intermediate_size=5, num_experts=4, mlp_only_layers=[1],
+                                   use_sliding_window=True, sliding_window=5, max_window_layers=2)),
+    "granitemoe": ("GraniteMoe", dict(EXPERTS, num_local_experts=4, attention_bias=True, embedding_multiplier=2.5, attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=1.7)),
+    "granitemoeshared": ("GraniteMoeShared", dict(EXPERTS, num_local_experts=4, shared_intermediate_size=5, embedding_multiplier=2.5, attention_multiplier=0.3, tie_word_embeddings=True)),
+    "flex_olmo": ("FlexOlmo", dict(EXPERTS, num_experts=5, pad_token_id=0)),
+    "dbrx": ("Dbrx", dict(vocab_size=40, d_model=16, n_heads=4, n_layers=2, max_seq_len=32, bos_token_id=1, eos_token_id=2, attn_config=dict(clip_qkv=0.8, kv_n_heads=2, rope_theta=10000.0),
+                          ffn_config=dict(ffn_hidden_size=6, moe_num_experts=4, moe_top_k=2, moe_normalize_expert_weights=2.0, ffn_act_fn=dict(name="gelu")))),
+    "grok1": ("Grok1", dict(vocab_size=40, hidden_size=16, intermediate_size=6, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2,
+                            max_position_embeddings=32, rms_norm_eps=1e-5, attn_output_multiplier=0.4, max_attn_value=3.0, embedding_multiplier_scale=3.0, output_multiplier_scale=0.6,
+                            tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)),
 }
 
 
@@ -224,8 +235,7 @@ def build(name):
     if loss:
         out.loss.backward()
         expected["loss"] = out.loss.reshape(())
-        gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
-        expected |= {"grad." + key: value for key, value in split_experts(gradients, folder).items()}
+        expected |= {"grad." + key: value for key, value in gradients_of(model).items()}
     save_file({key: value.detach().float().contiguous().clone() for key, value in expected.items()}, folder / "expected.safetensors")
 
     if loss == "seq2seq" and not hasattr(config, "expert_capacity"):  # a capacity counts the tokens of a call: whole rows here, one at a time when writing
@@ -269,24 +279,14 @@ def generate(name, model, prompt, folder):
     (folder / "greedy.json").write_text(json.dumps({"input_ids": prompt.tolist(), "output_ids": row.tolist()}) + "\n")
 
 
-def split_experts(gradients, folder):
-    """Gradients under the names of the saved file, which holds one tensor for each expert's projection."""
-    from safetensors import safe_open
-    names = set(safe_open(folder / "model.safetensors", "pt").keys())
-    out = {}
-    for key, value in gradients.items():
-        plain = key if key in names else {"lm_head.weight": "embed_out.weight"}.get(key, key.replace(".mlp.gate.", ".block_sparse_moe.gate."))
-        if plain in names:
-            out[plain] = value
-            continue
-        block, kind = key.rsplit(".experts.", 1)
-        for expert, slab in enumerate(value):
-            parts = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}[kind]
-            for part, piece in zip(parts, slab.chunk(len(parts), 0)):
-                mixtral = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}[part]
-                found = [n for n in (f"{block}.experts.{expert}.{part}.weight", f"{block.removesuffix('mlp')}block_sparse_moe.experts.{expert}.{mixtral}.weight") if n in names]
-                out[found[0]] = piece
-    return out
+def gradients_of(model):
+    """Gradients under the names and in the shapes of the saved file."""
+    gradients = {key: weight.grad.float() for key, weight in model.named_parameters() if weight.grad is not None}
+    if not isinstance(model, transformers.PreTrainedModel):
+        return gradients
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder, state_dict=gradients)
+        return load_file(pathlib.Path(folder) / "model.safetensors")
 
 
 for case in sys.argv[1:] or CASES:

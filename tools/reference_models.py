@@ -187,3 +187,70 @@ class Rwkv7(Plain):
             x = x + layer.ffn.value(F.relu(layer.ffn.key(y)).square())
         logits = self.lm_head(self.model.norm(x))
         return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
+
+
+def turned(x, theta):
+    """Rotary positions of [B, T, H, K], halves of a head turning together."""
+    half = x.shape[-1] // 2
+    angle = torch.arange(x.shape[1], dtype=x.dtype)[:, None, None] * theta ** (-torch.arange(half, dtype=x.dtype) / half)
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
+
+
+class Grok1(Plain):
+    """Grok-1 after xai-org/grok-1, model.py; names and keys as in the port by hpcai-tech."""
+
+    model_type, architecture = "grok-1", "Grok1ModelForCausalLM"
+
+    class Norm(nn.Module):
+        def __init__(self, d, eps):
+            super().__init__()
+            self.scale, self.eps = nn.Parameter(torch.ones(d)), eps
+
+        def forward(self, x):
+            return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.scale
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = c = SimpleNamespace(**config)
+        d, k = c.hidden_size, c.hidden_size // c.num_attention_heads
+        linear = lambda m, n: nn.Linear(m, n, bias=False)
+        self.model = nn.Module()
+        self.model.embed_tokens = nn.Embedding(c.vocab_size, d)
+        self.model.layers = nn.ModuleList()
+        for _ in range(c.num_hidden_layers):
+            layer = nn.Module()
+            layer.attn = nn.ModuleDict({"q_proj": linear(d, d), "k_proj": linear(d, k * c.num_key_value_heads), "v_proj": linear(d, k * c.num_key_value_heads), "o_proj": linear(d, d)})
+            expert = lambda: nn.ModuleDict({"linear": linear(d, c.intermediate_size), "linear_v": linear(d, c.intermediate_size), "linear_1": linear(c.intermediate_size, d)})
+            layer.moe_block = nn.ModuleDict({"gate": linear(d, c.num_experts), "experts": nn.ModuleList(expert() for _ in range(c.num_experts))})
+            for name in ("pre_attn_norm", "post_attn_norm", "pre_moe_norm", "post_moe_norm"):
+                setattr(layer, name, self.Norm(d, c.rms_norm_eps))
+            self.model.layers.append(layer)
+        self.model.norm = self.Norm(d, c.rms_norm_eps)
+
+    def _attention(self, a, x):
+        c, (b, t, d) = self.config, x.shape
+        h, g = c.num_attention_heads, c.num_key_value_heads
+        q, k, v = (a[name](x).view(b, t, -1, d // h) for name in ("q_proj", "k_proj", "v_proj"))
+        q, k, v = turned(q, 10000.0), turned(k, 10000.0).repeat_interleave(h // g, 2), v.repeat_interleave(h // g, 2)
+        scores = torch.einsum("bihk,bjhk->bhij", q, k) * c.attn_output_multiplier
+        scores = c.max_attn_value * torch.tanh(scores / c.max_attn_value)
+        scores = scores.masked_fill(torch.ones(t, t).triu(1).bool(), float("-inf"))
+        return a["o_proj"](torch.einsum("bhij,bjhk->bihk", scores.softmax(-1), v).reshape(b, t, d))
+
+    def _experts(self, m, x):
+        gate, chosen = m["gate"](x).softmax(-1).topk(self.config.num_experts_per_tok, -1)
+        y = torch.zeros_like(x)
+        for e, expert in enumerate(m["experts"]):
+            weight = (gate * (chosen == e)).sum(-1, keepdim=True)
+            y = y + weight * expert["linear_1"](F.gelu(expert["linear"](x), approximate="tanh") * expert["linear_v"](x))
+        return y
+
+    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+        c = self.config
+        x = self.model.embed_tokens(input_ids) * c.embedding_multiplier_scale
+        for layer in self.model.layers:
+            x = x + layer.post_attn_norm(self._attention(layer.attn, layer.pre_attn_norm(x)))
+            x = x + layer.post_moe_norm(self._experts(layer.moe_block, layer.pre_moe_norm(x)))
+        logits = self.model.norm(x) @ self.model.embed_tokens.weight.T * c.output_multiplier_scale
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
