@@ -104,14 +104,11 @@ void pack_transposed(const TileKernel& kernel, const bf16* from, int64_t stride,
 }
 // Panels of `d` columns whose k are `count` rows, padded to `steps`.
 void pack_rows_as_panels(const TileKernel& kernel, const bf16* from, int64_t stride, int64_t d, int64_t count, int64_t steps, std::byte* to) {
-  for (int64_t c = 0; c < d; c += kPanel, to += steps * kPanelStep) {
-    if (kernel.pack_two_panels && d - c >= 2 * kPanel) {
-      kernel.pack_two_panels(bytes(from + c), 2 * stride, count, to, steps);
-      c += kPanel, to += steps * kPanelStep;
-    } else {
-      kernel.pack_panel(bytes(from + c), 2 * stride, count, static_cast<int>(std::min<int64_t>(kPanel, d - c)), to, steps);
-    }
-  }
+  const int64_t panel_bytes = steps * kPanelStep, twos = kernel.pack_panels ? d / (2 * kPanel) : 0;
+  if (twos > 0) kernel.pack_panels(bytes(from), 2 * stride, count, twos, to, panel_bytes, steps);
+  to += 2 * twos * panel_bytes;
+  for (int64_t c = 2 * kPanel * twos; c < d; c += kPanel, to += panel_bytes)
+    kernel.pack_panel(bytes(from + c), 2 * stride, count, static_cast<int>(std::min<int64_t>(kPanel, d - c)), to, steps);
 }
 
 // The rows of a group of heads, one after the other, zero padded to whole steps: row query·group + head.

@@ -56,7 +56,7 @@ void pack_rounded(ThreadPool& pool, const TileKernel& kernel, const float* src, 
       for (int64_t j = 0; j < columns; ++j) round(k, src + (first + j) * col_stride, rows + j * k);
     else
       for (int64_t i = 0; i < k; ++i) round(columns, src + i * row_stride + first, rows + i * 2 * kPanel);
-    if (row_stride != 1 && columns == 2 * kPanel) return kernel.pack_two_panels(bytes, 4 * kPanel, k, out, steps);
+    if (row_stride != 1 && columns == 2 * kPanel) return kernel.pack_panels(bytes, 4 * kPanel, k, 1, out, panel_bytes, steps);
     for (int64_t j = 0; j < columns; j += kPanel, out += panel_bytes) {
       const int wide = static_cast<int>(std::min<int64_t>(kPanel, columns - j));
       if (row_stride == 1) kernel.pack_transposed(bytes + 2 * j * k, 2 * k, k, wide, out, steps);

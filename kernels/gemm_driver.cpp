@@ -16,7 +16,7 @@ constexpr int kTasksWanted = 24;
 // Bytes of packed B that one task walks through again and again: half of a 1 MiB L2.
 constexpr int64_t kCachedB = 400 << 10;
 // Rows of A that lie a multiple of this many bytes apart fall on so few sets of a first-level cache that a block evicts its own lines.
-constexpr int64_t kConflictingStride = 2048;
+constexpr int64_t kConflictingStride = 4096;
 constexpr int64_t kStagedColumns = 128;  // fewer do not repay the copy
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -185,7 +185,8 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
 // Weight gradients: C is cut into rectangles, the sum over m into slices, and a slice into stretches (TileKernel::packed_steps) whose packed
 // rows of A stay in the second-level cache while one packed block of columns of B after the other sits in the first.
 constexpr int64_t kRectangle = 256, kShortestSlice = 1024;
-constexpr int64_t kRectanglesWanted = 32;
+constexpr int64_t kTasksAtLeast = 8, kSlicesAtMost = 32;
+constexpr int64_t kSliceBytes = 2 << 20;  // of the sums put aside: slices that leave the caches cost more than they spread
 
 struct SlicePlan {
   const GemmAtB* g;
@@ -194,12 +195,13 @@ struct SlicePlan {
 };
 
 // By (m, p, q) alone: the slices decide how sums round.
-SlicePlan slice_plan_of(const GemmAtB& g) {
+SlicePlan slice_plan_of(const GemmAtB& g, int64_t sum_bytes) {
   SlicePlan s{.g = &g};
-  s.p_parts = ceil_div(g.p, kRectangle);
   s.q_parts = ceil_div(g.q, kRectangle);
-  const int64_t rectangles = std::max<int64_t>(1, s.p_parts * s.q_parts);
-  s.slices = std::clamp<int64_t>(std::min(ceil_div(kRectanglesWanted, rectangles), g.m / kShortestSlice), 1, kRectanglesWanted);
+  s.p_parts = ceil_div(g.p, 2 * kRectangle);  // taller ones pack B less often
+  if (s.p_parts * s.q_parts < kTasksAtLeast) s.p_parts = ceil_div(g.p, kRectangle);
+  const int64_t wanted = ceil_div(kSlicesAtMost, s.p_parts * s.q_parts), fit = kSliceBytes / (g.p * g.q * sum_bytes);
+  s.slices = std::clamp<int64_t>(std::min({wanted, fit, g.m / kShortestSlice}), 1, kSlicesAtMost);
   s.slice_m = std::max<int64_t>(32, round_up(ceil_div(g.m, s.slices), 32));  // an empty sum is one slice of zeros
   s.slices = std::max<int64_t>(1, ceil_div(g.m, s.slice_m));
   return s;
@@ -208,16 +210,11 @@ SlicePlan slice_plan_of(const GemmAtB& g) {
 // `columns` columns of k rows, `row_bytes` apart, as panels one behind the other, by pack_rows or pack_panel.
 void pack_panels(const TileKernel& kernel, decltype(TileKernel::pack_panel) pack, const std::byte* from, int64_t row_bytes, int64_t k, int64_t columns,
                  std::byte* out, int64_t panel_bytes, int64_t steps) {
-  const bool pairs = kernel.pack_two_panels && pack == kernel.pack_panel;
-  for (int64_t i = 0; i < columns; i += kPanel, out += panel_bytes) {
-    const std::byte* at = from + i * kernel.element_bytes;
-    if (pairs && columns - i >= 2 * kPanel) {
-      kernel.pack_two_panels(at, row_bytes, k, out, steps);
-      i += kPanel, out += panel_bytes;
-    } else {
-      pack(at, row_bytes, k, static_cast<int>(std::min<int64_t>(kPanel, columns - i)), out, steps);
-    }
-  }
+  const int64_t twos = kernel.pack_panels && pack == kernel.pack_panel ? columns / (2 * kPanel) : 0;
+  if (twos > 0) kernel.pack_panels(from, row_bytes, k, twos, out, panel_bytes, steps);
+  out += 2 * twos * panel_bytes;
+  for (int64_t i = 2 * kPanel * twos; i < columns; i += kPanel, out += panel_bytes)
+    pack(from + i * kernel.element_bytes, row_bytes, k, static_cast<int>(std::min<int64_t>(kPanel, columns - i)), out, steps);
 }
 
 void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKernel& kernel, ThreadPool& pool, int thread) {
@@ -225,14 +222,17 @@ void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKer
   const int64_t slice = task / (s.p_parts * s.q_parts), rectangle = task % (s.p_parts * s.q_parts);
   const int64_t p_panels = ceil_div(g.p, kPanel), q_panels = ceil_div(g.q, kPanel);
   const Range rows = part(p_panels, s.p_parts, rectangle / s.q_parts), columns = part(q_panels, s.q_parts, rectangle % s.q_parts);
-  const int64_t m0 = slice * s.slice_m, m1 = std::min(g.m, m0 + s.slice_m), stretch = kernel.packed_steps * kernel.step_k;
+  const int64_t m0 = slice * s.slice_m, m1 = std::min(g.m, m0 + s.slice_m);
+  const int64_t least = std::max<int64_t>(1, ceil_div(m1 - m0, kernel.packed_steps * kernel.step_k));
+  const int64_t stretch = std::max<int64_t>(1, round_up(ceil_div(m1 - m0, least), kernel.step_multiple * kernel.step_k));
   const int64_t stretches = std::max<int64_t>(1, ceil_div(m1 - m0, stretch));
   const int64_t height = rows.end - rows.begin, width = columns.end - columns.begin;
-  const int64_t most_a = kernel.packed_steps * kPanel * kernel.a_step_bytes, most_b = kernel.packed_steps * kernel.b_step_bytes;
+  // Packed panels of A lie a line apart, or a row's parts would all go to one set of a cache; where a block spans two panels they cannot.
+  const int64_t apart = kernel.packed_rows > kPanel ? 0 : 64;
+  const int64_t most_a = kernel.packed_steps * kPanel * kernel.a_step_bytes + apart, most_b = kernel.packed_steps * kernel.b_step_bytes;
   std::byte* a_packed = pool.scratch(thread, static_cast<size_t>(height * most_a + kernel.packed_panels * most_b), kPackSlot);
   std::byte* b_packed = a_packed + height * most_a;
-  const int64_t carry_row = width * kPanel * kernel.sum_bytes;
-  std::byte* carry = stretches > 1 ? pool.scratch(thread, static_cast<size_t>(height * kPanel * carry_row), kCarrySlot) : nullptr;
+  std::byte* carry = stretches > 1 ? pool.scratch(thread, static_cast<size_t>(height * width * kPanel * kPanel * kernel.sum_bytes), kCarrySlot) : nullptr;
   std::byte* c = s.slices > 1 ? aside + s.first_sum + slice * g.p * g.q * kernel.sum_bytes : static_cast<std::byte*>(g.c);
   const int64_t c_row = (s.slices > 1 ? g.q : g.ldc) * kernel.sum_bytes, a_row = g.lda * kernel.element_bytes, b_row = g.ldb * kernel.element_bytes;
   const int64_t p0 = rows.begin * kPanel, valid = std::min(rows.end * kPanel, g.p) - p0;
@@ -242,7 +242,7 @@ void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKer
   for (int64_t x = 0; x < stretches; ++x) {
     const int64_t from = m0 + x * stretch, k = std::max<int64_t>(0, std::min(stretch, m1 - from));
     const int64_t steps = round_up(ceil_div(k, kernel.step_k), kernel.step_multiple);
-    const int64_t a_panel = steps * kPanel * kernel.a_step_bytes, b_panel = steps * kernel.b_step_bytes;
+    const int64_t a_panel = steps * kPanel * kernel.a_step_bytes + apart, b_panel = steps * kernel.b_step_bytes;
     const int64_t row_stride = kernel.packed_row_stride(steps);
     // Packing reads across rows, which no prefetcher of a processor foresees: each block fetches a piece of a column of the next stretch's lines.
     const int64_t next = std::clamp<int64_t>(m1 - from - stretch, 0, stretch), piece = std::max<int64_t>(1, steps / kAheadEvery), pieces = next / piece;
@@ -273,7 +273,7 @@ void run_slice(const SlicePlan& s, int64_t task, std::byte* aside, const TileKer
                                     .steps = steps,
                                     .ahead = ahead,
                                     .ahead_stride = ahead_stride};
-          std::byte* sums = carry ? carry + r * carry_row + (j + i) * block_rows * kPanel * kernel.sum_bytes : nullptr;
+          std::byte* sums = carry ? carry + (valid * j + r * wide + i * block_rows) * kPanel * kernel.sum_bytes : nullptr;  // in the order of blocks
           const TileOutput out{.c = c + (p0 + r) * c_row + (q0 + i * kPanel) * kernel.sum_bytes,
                                .row_bytes = c_row,
                                .rows = block_rows,
@@ -338,7 +338,7 @@ void gemm_at_b_tiled(ThreadPool& pool, std::span<const GemmAtB> problems, const 
   for (const GemmAtB& g : problems) {
     if (g.p <= 0 || g.q <= 0) continue;
     assert(g.dtype == problems[0].dtype);
-    SlicePlan& s = plans.emplace_back(slice_plan_of(g));
+    SlicePlan& s = plans.emplace_back(slice_plan_of(g, kernel.sum_bytes));
     s.first_task = tasks;
     s.first_sum = sum_bytes;
     tasks += s.slices * s.p_parts * s.q_parts;

@@ -63,8 +63,8 @@ struct TileKernel {
   // B, and to 16 rows of A.
   void (*pack_panel)(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps);
   void (*pack_rows)(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps);
-  // Two whole panels at once, a panel's bytes apart, where that is faster than one after the other; else null.
-  void (*pack_two_panels)(const std::byte* src, int64_t stride, int64_t k, std::byte* out, int64_t steps);
+  // Twice `twos` whole panels, `panel_bytes` apart, where that is faster than pack_panel for one after the other; else null.
+  void (*pack_panels)(const std::byte* src, int64_t stride, int64_t k, int64_t twos, std::byte* out, int64_t panel_bytes, int64_t steps);
   // The same from the other side, bf16 alone: `columns` ≤ 16 rows of `k` elements, `stride` bytes apart, become the columns of a panel.
   void (*pack_transposed)(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps);
   int64_t (*packed_row_stride)(int64_t steps);   // of A there

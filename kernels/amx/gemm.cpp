@@ -70,7 +70,7 @@ namespace amx {
 const TileKernel gemm_bf16{.step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = kTileSteps, .row_multiple = kTileRows,
                            .a_step_bytes = 4, .b_step_bytes = kTileBytes,
                            .rows_for = tile_rows_for, .block = tile_block_for<Tiles, Sums>, .panels = 2, .pass_steps = 2048,
-                           .stage = stage, .in_place = true, .pack_panel = pack_pairs, .pack_rows = pack_rows, .pack_two_panels = pack_two_pairs, .pack_transposed = pack_transposed_pairs,
+                           .stage = stage, .in_place = true, .pack_panel = pack_pairs, .pack_rows = pack_rows, .pack_panels = pack_many_pairs, .pack_transposed = pack_transposed_pairs,
                            .packed_row_stride = tile_row_stride, .packed_step_stride = tile_step_stride,
                            .packed_rows = 2 * kTileRows, .packed_panels = 2, .packed_block = tile_block_for<Tiles, Sums>, .packed_steps = 512, .spin = tile_spin<Tiles>};
 }

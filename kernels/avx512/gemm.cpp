@@ -88,7 +88,7 @@ const TileKernel gemm_f32{.step_k = 1, .element_bytes = 4, .sum_bytes = 4, .step
 const TileKernel gemm_bf16{.step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 8, .b_step_bytes = 64,
                            .rows_for = rows_for<Decoded>, .block = block_for<Decoded>, .panels = 2, .pass_steps = 384,
                            .stage = stage_decoded, .in_place = false,
-                           .pack_panel = pack_pairs, .pack_rows = pack_rows_decoded, .pack_two_panels = pack_two_pairs,
+                           .pack_panel = pack_pairs, .pack_rows = pack_rows_decoded, .pack_panels = pack_many_pairs,
                            .packed_row_stride = bytes<8>, .packed_step_stride = bytes<128>, .packed_rows = 8, .packed_panels = 2, .packed_block = packed_block<Decoded>, .packed_steps = 192,
                            .spin = spin<Decoded, 12, 2>};
 }  // namespace avx512

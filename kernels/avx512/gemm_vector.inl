@@ -39,19 +39,18 @@ void pack_pairs(const std::byte* src, int64_t stride, int64_t k, int columns, st
   for (; s < steps; ++s, out += 64) _mm512_storeu_si512(out, _mm512_setzero_si512());
 }
 
-[[maybe_unused]] void pack_two_pairs(const std::byte* src, int64_t stride, int64_t k, std::byte* out, int64_t steps) {
+// Row by row, so that memory is read in the order it has.
+[[maybe_unused]] void pack_many_pairs(const std::byte* src, int64_t stride, int64_t k, int64_t twos, std::byte* out, int64_t panel_bytes, int64_t steps) {
   alignas(64) static constexpr uint16_t kLow[32] = {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
   const __m512i low = _mm512_load_si512(kLow), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-  std::byte* second = out + 64 * steps;
-  int64_t s = 0;
-  for (; 2 * s < k; ++s, src += 2 * stride, out += 64, second += 64) {
-    const __m512i even = _mm512_loadu_si512(src), odd = 2 * s + 1 < k ? _mm512_loadu_si512(src + stride) : _mm512_setzero_si512();
-    _mm512_storeu_si512(out, _mm512_permutex2var_epi16(even, low, odd));
-    _mm512_storeu_si512(second, _mm512_permutex2var_epi16(even, high, odd));
-  }
-  for (; s < steps; ++s, out += 64, second += 64) {
-    _mm512_storeu_si512(out, _mm512_setzero_si512());
-    _mm512_storeu_si512(second, _mm512_setzero_si512());
+  for (int64_t s = 0; s < steps; ++s, src += 2 * stride, out += 64) {
+    std::byte* to = out;
+    for (int64_t i = 0; i < twos; ++i, to += 2 * panel_bytes) {
+      const __m512i even = 2 * s < k ? _mm512_loadu_si512(src + 64 * i) : _mm512_setzero_si512();
+      const __m512i odd = 2 * s + 1 < k ? _mm512_loadu_si512(src + stride + 64 * i) : _mm512_setzero_si512();
+      _mm512_storeu_si512(to, _mm512_permutex2var_epi16(even, low, odd));
+      _mm512_storeu_si512(to + panel_bytes, _mm512_permutex2var_epi16(even, high, odd));
+    }
   }
 }
 

@@ -46,7 +46,7 @@ int64_t packed_step_stride(int64_t) { return 64; }
 namespace avx512bf16 {
 const TileKernel gemm_bf16{.step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 4, .b_step_bytes = 64,
                            .rows_for = rows_for, .block = block_for, .panels = 2, .pass_steps = 384, .stage = stage, .in_place = true,
-                           .pack_panel = pack_pairs, .pack_rows = pack_pairs, .pack_two_panels = pack_two_pairs, .pack_transposed = pack_transposed_pairs,
+                           .pack_panel = pack_pairs, .pack_rows = pack_pairs, .pack_panels = pack_many_pairs, .pack_transposed = pack_transposed_pairs,
                            .packed_row_stride = packed_row_stride, .packed_step_stride = packed_step_stride,
                            .packed_rows = 8, .packed_panels = 2, .packed_block = packed_block, .packed_steps = 192, .spin = spin<Pairs, 16, 2>};
 }
