@@ -1,6 +1,7 @@
 #include "kernels/gemm_driver.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstring>
 #include <vector>
@@ -83,6 +84,7 @@ Plan plan_of(const Gemm& g, const TileKernel& kernel, double task_flops) {
   const double row_flops = flops_per_element * static_cast<double>(ceil_div(columns, p.column_parts));
   const int64_t row_chunk = std::max<int64_t>(p.rows, static_cast<int64_t>(task_flops / row_flops) / p.rows * p.rows);
   p.row_parts = ceil_div(g.m, row_chunk);
+  if (p.row_parts > 1) p.row_parts = round_up(p.row_parts, p.column_parts % 4 == 0 ? 1 : p.column_parts % 2 == 0 ? 2 : 4);  // so that few threads end together
   return p;
 }
 
@@ -201,7 +203,8 @@ SlicePlan slice_plan_of(const GemmAtB& g, int64_t sum_bytes) {
   s.p_parts = ceil_div(g.p, 2 * kRectangle);  // taller ones pack B less often
   if (s.p_parts * s.q_parts < kTasksAtLeast) s.p_parts = ceil_div(g.p, kRectangle);
   const int64_t wanted = ceil_div(kSlicesAtMost, s.p_parts * s.q_parts), fit = kSliceBytes / (g.p * g.q * sum_bytes);
-  s.slices = std::clamp<int64_t>(std::min({wanted, fit, g.m / kShortestSlice}), 1, kSlicesAtMost);
+  s.slices = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(std::min({wanted, fit, g.m / kShortestSlice}), 1, kSlicesAtMost))));
+  if (s.slices == 1 && s.p_parts * s.q_parts > 1 && s.p_parts * s.q_parts % 2 == 1) ++s.p_parts;  // so that two threads end together
   s.slice_m = std::max<int64_t>(32, round_up(ceil_div(g.m, s.slices), 32));  // an empty sum is one slice of zeros
   s.slices = std::max<int64_t>(1, ceil_div(g.m, s.slice_m));
   return s;
