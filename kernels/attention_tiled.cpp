@@ -26,17 +26,16 @@ struct Space {
 
 // C[rows, 16·panels] (+)= A·B, rows of C `c_step` floats apart, in blocks of at most `most` rows.
 void multiply(const TileKernel& kernel, TileSegment segment, int64_t rows, int64_t panels, float* c, int64_t c_step, bool accumulate) {
-  for (int64_t p = 0; p < panels;) {
-    int width = kernel.panels;
-    for (const int wide : {4, 8})
-      if (wide > width && rows <= kernel.rows_for(wide) && panels - p >= wide) width = wide;
-    while (width > panels - p) width /= 2;
-    TileSegment part = segment;
-    part.b += p * segment.panel_stride;
-    const TileOutput out{.c = reinterpret_cast<std::byte*>(c + p * kPanel), .row_bytes = c_step * 4, .rows = rows, .columns = width * kPanel, .bias = nullptr, .half = false,
-                         .accumulate = accumulate, .carry_in = nullptr, .carry_out = nullptr};
-    kernel.block(static_cast<int>(rows), width)(&part, 1, out);
-    p += width;
+  int width = kernel.panels;
+  for (const int wide : {4, 8})
+    if (wide > width && panels >= wide && rows <= kernel.rows_for(wide)) width = wide;
+  TileOutput out{.c = reinterpret_cast<std::byte*>(c), .row_bytes = c_step * 4, .rows = rows, .columns = 0, .bias = nullptr, .half = false,
+                 .accumulate = accumulate, .carry_in = nullptr, .carry_out = nullptr};
+  for (; panels > 0; width /= 2) {
+    if (width > panels) continue;
+    const TileFn block = kernel.block(static_cast<int>(rows), width);
+    out.columns = width * kPanel;
+    for (; panels >= width; panels -= width, segment.b += width * segment.panel_stride, out.c += 4 * width * kPanel) block(&segment, 1, out);
   }
 }
 
@@ -56,26 +55,32 @@ struct View {
   void look(const AttentionForward<bf16>& a, int64_t first, int64_t queries, int64_t block) {
     rows = queries * group;
     tiles = ceil_div(ceil_div(rows, kernel.row_multiple), std::max(1, kernel.rows_for(kernel.panels) / kernel.row_multiple));
-    for (int64_t i = 0; i < queries; ++i) {
-      const KeyPart part = visible_part(a.sight, a.keys, a.offset + first + i, block);
-      std::fill_n(part_R + i * group, group, part);
+    const auto part_of = [&](int64_t i) { return visible_part(a.sight, a.keys, a.offset + first + i, block); };
+    part_R[0] = part_of(0), part_R[rows - 1] = part_of(queries - 1);
+    if (full()) {
+      std::fill_n(part_R, rows, KeyPart{0, kKeyBlock});
+      std::fill_n(span_R, rows, KeyPart{0, kKeyBlock});
+      return;
     }
+    for (int64_t i = 0; i < queries; ++i) std::fill_n(part_R + i * group, group, part_of(i));
     for (int64_t t = 0; t < tiles; ++t) {
       const int32_t begin = part_R[tile(t)].begin, end = part_R[tile(t + 1) - 1].end;  // ranges only move forward
       const KeyPart span = begin < end ? KeyPart{static_cast<int32_t>(begin / grain() * grain()), static_cast<int32_t>(round_up(end, grain()))} : KeyPart{0, 0};
       std::fill(span_R + tile(t), span_R + tile(t + 1), span);
     }
   }
+  // Every row sees every key of the block.
+  bool full() const { return part_R[0].end == kKeyBlock && part_R[0].begin == 0 && part_R[rows - 1].begin == 0; }
   bool empty() const { return part_R[0].begin >= part_R[rows - 1].end; }
 };
 
-// Scores of one key block: s[rows, kKeyBlock] = a[rows]·(panels of transposed keys of `steps` steps).
-void scores(const View& view, const TileKernel& kernel, const bf16* a, int64_t steps, const std::byte* panels, float* s) {
+// Scores of one key block: s[rows, kKeyBlock] = a[rows]·(panels of transposed keys of `steps` steps); rows of a `stride` elements apart.
+void scores(const View& view, const TileKernel& kernel, const bf16* a, int64_t stride, int64_t steps, const std::byte* panels, float* s) {
   for (int64_t t = 0; t < view.tiles; ++t) {
     const int64_t r = view.tile(t), height = view.tile(t + 1) - r;
     const KeyPart span = view.span_R[r];
     if (span.begin >= span.end) continue;
-    multiply(kernel, {.a = reinterpret_cast<const std::byte*>(a + r * 2 * steps), .row_stride = steps * kPairBytes, .step_stride = kPairBytes,
+    multiply(kernel, {.a = reinterpret_cast<const std::byte*>(a + r * stride), .row_stride = stride * 2, .step_stride = kPairBytes,
                       .b = panels + span.begin / kPanel * steps * kPanelStep, .panel_stride = steps * kPanelStep, .steps = steps},
              height, (span.end - span.begin) / kPanel, s + r * kKeyBlock + span.begin, kKeyBlock, false);
   }
@@ -92,6 +97,12 @@ void weigh(const View& view, const TileKernel& kernel, const bf16* p, const std:
                       .b = b + span.begin / 2 * kPanelStep, .panel_stride = kSteps * kPanelStep, .steps = (span.end - span.begin) / 2},
              height, panels, c + r * panels * kPanel, panels * kPanel, true);
   }
+}
+
+// Rows of a head lie far apart, and the processor does not foresee the next: asked for this many rows before it is needed.
+constexpr int64_t kRowsAhead = 16;
+void fetch_row(const bf16* row, int64_t n) {
+  for (int64_t i = 0; i < n; i += 32) __builtin_prefetch(row + i);
 }
 
 const std::byte* bytes(const bf16* p) { return reinterpret_cast<const std::byte*>(p); }
@@ -116,6 +127,7 @@ void gather_rows(const bf16* from, int64_t stride, int64_t queries, int64_t grou
   const int64_t width = 2 * steps_of(d);
   for (int64_t i = 0; i < queries; ++i)
     for (int64_t g = 0; g < group; ++g, to += width) {
+      fetch_row(from + (i + kRowsAhead) * stride + g * d, d);
       std::memcpy(static_cast<void*>(to), from + i * stride + g * d, static_cast<size_t>(d) * 2);
       std::memset(static_cast<void*>(to + d), 0, static_cast<size_t>(width - d) * 2);
     }
@@ -138,6 +150,7 @@ int64_t attention_scratch_tiled(int64_t queries, int64_t keys, int64_t group, in
 void attention_forward_tiled(const AttentionForward<bf16>& a, const TileKernel& kernel, const AttentionRows& pass) {
   const int64_t d = a.head_dim, steps = steps_of(d), width = 2 * steps, value_panels = ceil_div(a.value_dim, kPanel), value_width = value_panels * kPanel;
   const int64_t step = queries_per_block(a.group), most = step * a.group;
+  const bool in_place = a.group == 1 && d == width;
   const int64_t slots = a.queries > step ? ceil_div(a.keys, kKeyBlock) : 1;  // one block of queries needs no key block twice
   constexpr int64_t kSteps = kKeyBlock / 2;
   const int64_t k_bytes = kKeyBlock * steps * kPairBytes, v_bytes = value_panels * kSteps * kPanelStep;
@@ -153,7 +166,8 @@ void attention_forward_tiled(const AttentionForward<bf16>& a, const TileKernel& 
   int64_t packed = 0;  // key blocks before this one are packed, or no query looks back at them
   for (int64_t first = 0; first < a.queries; first += step) {
     const int64_t queries = std::min(step, a.queries - first), rows = queries * a.group;
-    gather_rows(a.q + first * a.q_stride, a.q_stride, queries, a.group, d, q_R);
+    const bf16* q_rows = a.q + first * a.q_stride;
+    if (!in_place) gather_rows(q_rows, a.q_stride, queries, a.group, d, q_R);
     std::fill_n(out_R, rows * value_width, 0.0f);
     std::fill_n(max_R, lanes, -__builtin_inff());
     std::fill_n(sum_R, lanes * kLanes, 0.0f);
@@ -171,7 +185,7 @@ void attention_forward_tiled(const AttentionForward<bf16>& a, const TileKernel& 
         packed = block + kKeyBlock;
       }
       view.look(a, first, queries, block);
-      scores(view, kernel, q_R, steps, k_panels + slot * k_bytes, s_R);
+      scores(view, kernel, in_place ? q_rows : q_R, in_place ? a.q_stride : width, steps, k_panels + slot * k_bytes, s_R);
       ScoreRows score_rows{rows, kKeyBlock, a.scale * kLog2e, view.part_R, view.span_R, s_R, p_R};
       if (change.any()) {
         change.look(first, block);
@@ -221,6 +235,7 @@ void attention_backward_tiled(const AttentionBackward<bf16>& b, const TileKernel
   for (int64_t i = 0; i < a.queries; ++i)
     for (int64_t g = 0; g < a.group; ++g) {
       const int64_t r = i * a.group + g;
+      fetch_row(a.out + (i + kRowsAhead) * a.out_stride + g * v, v);
       delta_R[r] = pass.inner(v, do_R + r * v_width, a.out + i * a.out_stride + g * v);
       lse_R[r] = a.lse[g * a.queries + i] * kLog2e;
     }
@@ -272,10 +287,12 @@ void attention_backward_tiled(const AttentionBackward<bf16>& b, const TileKernel
       const int64_t first = i * step, queries = std::min(step, a.queries - first), r = first * a.group;
       view.look(a, first, queries, block);
       if (view.empty()) continue;
-      scores(view, kernel, q_R + r * k_width, k_steps, keys_T, s_R);
-      scores(view, kernel, do_R + r * v_width, v_steps, values_T, dp_R);
-      std::memset(static_cast<void*>(p_R), 0, static_cast<size_t>(view.rows * kKeyBlock) * 2);  // columns gather whole tiles of keys
-      std::memset(static_cast<void*>(ds_R), 0, static_cast<size_t>(view.rows * kKeyBlock) * 2);
+      scores(view, kernel, q_R + r * k_width, k_width, k_steps, keys_T, s_R);
+      scores(view, kernel, do_R + r * v_width, v_width, v_steps, values_T, dp_R);
+      if (!view.full()) {  // columns gather whole tiles of keys
+        std::memset(static_cast<void*>(p_R), 0, static_cast<size_t>(view.rows * kKeyBlock) * 2);
+        std::memset(static_cast<void*>(ds_R), 0, static_cast<size_t>(view.rows * kKeyBlock) * 2);
+      }
       change.look(first, block);
       pass.differentiate({view.rows, kKeyBlock, a.scale * kLog2e, view.part_R, view.span_R, s_R, p_R}, change, lse_R + r, delta_R + r, dp_R, ds_R);
       gather(p_R, do_packed + i * do_bytes, v_panels, dv);
