@@ -110,8 +110,10 @@ const std::byte* bytes(const bf16* p) { return reinterpret_cast<const std::byte*
 // Panels whose columns are `count` rows of `d`, `stride` elements apart.
 void pack_transposed(const TileKernel& kernel, const bf16* from, int64_t stride, int64_t d, int64_t count, std::byte* to) {
   const int64_t steps = steps_of(d);
-  for (int64_t j = 0; j < round_up(count, 2 * kPanel); j += kPanel, to += steps * kPanelStep)
+  for (int64_t j = 0; j < round_up(count, 2 * kPanel); j += kPanel, to += steps * kPanelStep) {
+    for (int64_t next = j + kPanel; next < std::min(count, j + 2 * kPanel); ++next) fetch_row(from + next * stride, d);
     kernel.pack_transposed(bytes(from + std::min(j, count - 1) * stride), 2 * stride, d, static_cast<int>(std::clamp<int64_t>(count - j, 0, kPanel)), to, steps);
+  }
 }
 // Panels of `d` columns whose k are `count` rows, padded to `steps`.
 void pack_rows_as_panels(const TileKernel& kernel, const bf16* from, int64_t stride, int64_t d, int64_t count, int64_t steps, std::byte* to) {

@@ -5,6 +5,16 @@
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
+// body(j, partial) for every vector of the span; partial: not all of its keys are visible.
+template <class Body> GAMUT_INLINE void sweep_keys(KeyPart span, KeyPart part, const Body& body) {
+  const int64_t whole = (part.begin + W - 1) / W * W, last = part.end / W * W, rest = last < span.end ? last : span.end;  // a row may see nothing beyond the span
+  int64_t j = span.begin;
+  for (; j < span.end && j < whole; j += W) body(j, true);
+#pragma GCC unroll 4
+  for (; j < rest; j += W) body(j, false);
+  for (; j < span.end; j += W) body(j, true);
+}
+
 void change_rows(const ScoreRows& a, const ScoreChange& change) {
   for (int64_t r = 0; r < a.rows; ++r) change_row(change, r, a.scale, a.span_R[r].begin, a.span_R[r].end, a.s + r * a.columns);
 }
@@ -15,10 +25,10 @@ void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_
     const KeyPart part = a.part_R[r], span = a.span_R[r];
     const float* row = a.s + r * a.columns;
     F top = set1(max_R[r]);
-    for (int64_t j = span.begin; j < span.end; j += W) {
+    sweep_keys(span, part, [&](int64_t j, bool partial) GAMUT_INLINED {
       const F x = scale * load(row + j);
-      top = max(j >= part.begin && j + W <= part.end ? x : select(inside(j, part), x, set1(kNoScore)), top);
-    }
+      top = max(partial ? select(inside(j, part), x, set1(kNoScore)) : x, top);
+    });
     base_R[r] = highest(top);
   }
   for (int64_t r = 0; r < a.rows; r += W) {
@@ -31,14 +41,14 @@ void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_
     const KeyPart part = a.part_R[r], span = a.span_R[r];
     const float* row = a.s + r * a.columns;
     bf16* out = a.p + r * a.columns;
-    const F base = set1(base_R[r]);
+    const F below = set1(-base_R[r]);
     F sum = factor_R[r] * load(sum_R16 + r * W);
-    for (int64_t j = span.begin; j < span.end; j += W) {
-      F p = exp2(scale * load(row + j) - base);
-      if (j < part.begin || j + W > part.end) p = select(inside(j, part), p, F{});
+    sweep_keys(span, part, [&](int64_t j, bool partial) GAMUT_INLINED {
+      F p = exp2(madd(scale, load(row + j), below));
+      if (partial) p = select(inside(j, part), p, F{});
       store(out + j, p);
       sum += p;
-    }
+    });
     store(sum_R16 + r * W, sum);
   }
 }
@@ -50,12 +60,11 @@ template <bool changed> void differentiate_rows(const ScoreRows& a, const ScoreC
     const float *s_r = a.s + r * a.columns, *dp_r = dp + r * a.columns;
     const F lse = set1(lse_R[r]), delta = set1(delta_R[r]);
     const int64_t bias_at = changed && change.bias ? change.row(r) : 0;
-    for (int64_t j = span.begin; j < span.end; j += W) {
-      const bool partial = j < part.begin || j + W > part.end;
+    sweep_keys(span, part, [&](int64_t j, bool partial) GAMUT_INLINED {
       const Differential d = differential<changed>(change, bias_at + j, scale * load(s_r + j), lse, load(dp_r + j), delta, partial, inside(j, part));
       store(a.p + r * a.columns + j, d.p);
       store(ds + r * a.columns + j, d.ds);
-    }
+    });
   }
 }
 void differentiate(const ScoreRows& a, const ScoreChange& change, const float* lse_R, const float* delta_R, const float* dp, bf16* ds) {
