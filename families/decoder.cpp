@@ -1,4 +1,4 @@
-#include "families/decoder.h"
+#include "families/deepseek_layers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -44,9 +44,13 @@ ModelSpec spec_of(const PlainDecoder& d) {
   if (!d.gated) ffn.options["gated"] = false;
   if (d.ffn_bias) ffn.options["bias"] = true;
   for (size_t i = 0; i < d.attention.size(); ++i)
-    spec.layers.push_back({{"attention", d.attention[i].to_json(spec)}, !d.sparse.empty() && d.sparse[i] ? component_of(d.experts) : ffn});
+    spec.layers.push_back({d.latent ? Component{"mla", d.latent->to_json(spec)} : Component{"attention", d.attention[i].to_json(spec)}, !d.sparse.empty() && d.sparse[i] ? component_of(d.experts) : ffn});
   spec.heads = {vocabulary_head(d)};
   return spec;
+}
+
+AttentionOptions latent_stand_in(const MlaOptions& latent) {
+  return {.heads = latent.heads, .kv_heads = latent.heads, .head_dim = latent.rotary, .rope = latent.rope, .rotation = latent.rotation};
 }
 
 DecoderOr decoder_of(const ModelSpec& spec) {
@@ -57,8 +61,17 @@ DecoderOr decoder_of(const ModelSpec& spec) {
   const Component* dense = nullptr;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const auto& [mixer, channel, cross] = spec.layers[i];
-    if (mixer.kind != "attention" || (channel.kind != "ffn" && channel.kind != "moe")) return {{}, "layers of " + mixer.kind + " and " + channel.kind};
-    d.attention.push_back(attention_options(spec, i));
+    const bool latent = mixer.kind == "mla";
+    if ((mixer.kind != "attention" && !latent) || (channel.kind != "ffn" && channel.kind != "moe")) return {{}, "layers of " + mixer.kind + " and " + channel.kind};
+    if (latent) {
+      const MlaOptions options = mla_options(spec, i);
+      if (i > 0 && !(d.latent == options)) return {{}, "layers whose mixers differ"};
+      d.latent = options;
+      d.attention.push_back(latent_stand_in(options));
+    } else {
+      if (d.latent) return {{}, "layers whose mixers differ"};
+      d.attention.push_back(attention_options(spec, i));
+    }
     d.sparse.push_back(channel.kind == "moe");
     if (channel.kind == "ffn") {
       if (dense && !(*dense == channel)) return {{}, "layers whose channel mixers differ"};
@@ -364,8 +377,8 @@ Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family
   if (family.experts && !family.experts->scale_key) d.experts.scale = 1;
   Json config = {{"architectures", {family.architecture}}, {"model_type", family.model_type}, {"pad_token_id", Json()}};  // the families' own may be beyond a small vocabulary
   Keys writing(config);
-  family.keys(writing, d);
   try {
+    family.keys(writing, d);
     Config cfg(config, {.source = "config.json"});
     cfg.ignore("model_type", "known");
     Keys reading(cfg);
@@ -409,7 +422,9 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     for (const auto& [name, parameter] : {std::pair(names.mixer_norm, "mixer_norm"), std::pair(names.mixer_post_norm, "mixer_post_norm"), std::pair(names.channel_norm, "channel_norm"),
                                           std::pair(names.channel_post_norm, "channel_post_norm")})
       if (name) both(layer + name, ours + parameter, names.centre, names.gain);
-    if (names.qkv && names.grouped) {
+    if (map.has(mixer + "latent_down")) {
+      name_latent(map, theirs(layer) + "self_attn.", mixer, mla_options(spec, i));
+    } else if (names.qkv && names.grouped) {
       const AttentionOptions a = attention_options(spec, i);
       for (const bool bias : {false, true}) {
         if (bias && !map.has(mixer + "query_bias")) continue;
@@ -427,9 +442,12 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
       both(layer + names.key, mixer + "key");
       both(layer + names.value, mixer + "value");
     }
-    both(layer + names.output, mixer + "output");
-    both(layer + names.query_norm, mixer + "query_norm", names.centre, names.gain);
-    both(layer + names.key_norm, mixer + "key_norm", names.centre, names.gain);
+    if (!map.has(mixer + "latent_down")) {
+      both(layer + names.output, mixer + "output");
+      both(layer + names.query_norm, mixer + "query_norm", names.centre, names.gain);
+      both(layer + names.key_norm, mixer + "key_norm", names.centre, names.gain);
+      if (names.attention_gate) both(layer + names.attention_gate, mixer + "gate");
+    }
     if (family.experts && map.has(channel + "router")) {
       name_experts(map, model, i, theirs(layer), *family.experts, present);
       continue;

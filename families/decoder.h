@@ -16,6 +16,7 @@ namespace gamut {
 struct PlainDecoder {
   ModelSpec spec;                           // but for layers and heads
   std::vector<AttentionOptions> attention;  // of each layer
+  std::optional<MlaOptions> latent;         // in every layer; `attention` is then latent_stand_in
   std::vector<bool> sparse;                 // ? of each layer: a mixture of experts
   Experts experts;
   int64_t hidden = 0;                       // of the feed-forward layers
@@ -25,6 +26,8 @@ struct PlainDecoder {
   bool operator==(const PlainDecoder&) const = default;
 };
 ModelSpec spec_of(const PlainDecoder& decoder);
+// What sizes() and rotation() read and write of latent attention: its heads and what rotates.
+AttentionOptions latent_stand_in(const MlaOptions& latent);
 // Or why the spec is something else.
 struct DecoderOr {
   std::optional<PlainDecoder> decoder;
@@ -108,7 +111,10 @@ struct DecoderNames {
   const char *gate = "mlp.gate_proj", *up = "mlp.up_proj", *down = "mlp.down_proj";  // without gates: up, down
   const char* gate_up = nullptr;  // both in one tensor
   const char* gain = ".weight";   // of norms
+  const char* attention_gate = nullptr;
   double centre = 0;              // gains are stored less this
+  bool further_layer = false;     // files may hold one layer more, which predicts further tokens
+  const char* beside = nullptr;   // start of the names of such a layer's tensors where they have a place of their own
   std::array<const char*, 2> ignored = {};  // ends of names of tensors that files may hold and nobody needs
 };
 
@@ -131,6 +137,8 @@ template <const DecoderFamily& kFamily> Family decoder_family(const char* meanin
           [](const ModelSpec& spec, const std::string& tensor) {
             for (const char* end : kFamily.names.ignored)
               if (end && tensor.ends_with(end)) return true;
+            if (kFamily.names.beside && tensor.starts_with(kFamily.names.beside)) return true;
+            if (kFamily.names.further_layer && tensor.starts_with(kFamily.names.layer + std::to_string(spec.layers.size()) + ".")) return true;
             return skeleton_ignores(spec, tensor) || (spec.tied && tensor == std::string(kFamily.names.head) + ".weight");
           }};
 }

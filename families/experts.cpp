@@ -17,6 +17,7 @@ Component component_of(const Experts& e) {
   Json& options = moe.options;
   differs(options, "gated", e.gated, usual.gated);
   differs(options, "bias", e.bias, usual.bias);
+  differs(options, "shared_bias", e.shared_bias, e.bias);
   differs(options, "limit", e.limit, usual.limit);
   differs(options, "up_shift", e.up_shift, usual.up_shift);
   differs(options, "shared_hidden", e.shared_hidden, usual.shared_hidden);
@@ -27,7 +28,8 @@ Component component_of(const Experts& e) {
   if (e.pooled > 0) router["balance_loss"] = e.pooled;
   if (e.router == "topk") {
     router["normalise"] = e.normalise;
-    if (e.selection_bias) router["balance"] = "bias";
+    if (e.selection_bias && e.pooled > 0) router["choice_bias"] = true;
+    else if (e.selection_bias) router["balance"] = "bias";
     differs(router, "score", e.score, usual.score);
     differs(router, "linear_bias", e.linear_bias, usual.linear_bias);
     differs(router, "scale", e.scale, usual.scale);
@@ -52,7 +54,7 @@ ExpertsOr experts_of(const Component& channel) {
   if (moe.routed() > moe.experts) return cannot("experts without weights");
   if (moe.residual) return cannot("shares of routed and shared experts");
   Experts e{.count = moe.experts, .top_k = moe.top_k, .hidden = moe.expert.hidden, .shared_hidden = moe.shared_hidden, .activation = channel.options.value("activation", "silu"),
-            .gated = moe.expert.gated, .bias = moe.expert.bias, .shared_gate = moe.shared_gate, .weigh_input = moe.weigh_input, .limit = moe.expert.limit, .up_shift = moe.expert.up_shift};
+            .gated = moe.expert.gated, .bias = moe.expert.bias, .shared_bias = moe.shared_bias, .shared_gate = moe.shared_gate, .weigh_input = moe.weigh_input, .limit = moe.expert.limit, .up_shift = moe.expert.up_shift};
   if (moe.router == "sparsemixer") {
     e.router = moe.router;
     e.nearness = moe.router_options.value("epsilon", e.nearness);
@@ -67,7 +69,7 @@ ExpertsOr experts_of(const Component& channel) {
   if (router.balance == "pooled") e.pooled = router.balance_loss;
   e.normalise = router.normalise;
   e.linear_bias = router.linear_bias;
-  e.selection_bias = router.balance == "bias";
+  e.selection_bias = router.choice_bias;
   e.scale = router.scale;
   e.power = router.power;
   e.epsilon = router.epsilon;
@@ -108,7 +110,7 @@ void expert_keys(Keys& k, Experts& e, const ExpertDialect& x) {
   e.linear_bias = x.linear_bias;
   e.selection_bias = x.selection_bias;
   e.weigh_input = x.weigh_input;
-  e.bias = x.bias;
+  e.bias = e.shared_bias = x.bias;
   e.shared_gate = x.shared_gate && e.shared_hidden > 0;
 }
 
@@ -171,6 +173,7 @@ void name_shared(NameMap& map, const std::string& theirs, const std::string& mod
   const auto plain = [&](const std::string& name, const std::string& parameter) {  // ours may be a mixture of one expert
     const Shape& s = map.shape(ours + parameter);
     map.reshaped(theirs + name + ".weight", ours + parameter, {s[s.rank() - 2], s[s.rank() - 1]});
+    if (map.has(ours + parameter + "_bias")) map.reshaped(theirs + name + ".bias", ours + parameter + "_bias", {s[s.rank() - 2]});
   };
   if (x.shared_in) {
     const Shape& s = map.shape(ours + "shared_gate");
@@ -193,7 +196,10 @@ void name_experts(NameMap& map, const Model& model, size_t layer, const std::str
   const double scale = x.scale_key || moe.router == "sparsemixer" ? 1 : options_of<TopKOptions>({moe.router, moe.router_options}).scale;
   map.whole(theirs + x.router + ".weight", ours + "router");
   if (map.has(ours + "router_linear_bias")) map.whole(theirs + x.router + ".bias", ours + "router_linear_bias");
-  if (map.has(ours + "router_bias")) map.whole(theirs + x.router_selection, ours + "router_bias");
+  if (map.has(ours + "router_bias")) {
+    const int64_t experts = map.shape(ours + "router_bias")[0];
+    map.reshaped(theirs + x.router_selection, ours + "router_bias", x.selection_row ? std::vector<int64_t>{1, experts} : std::vector<int64_t>{experts});
+  }
   if (map.has(ours + "shared_down")) name_shared(map, (x.shared_beside ? prefix : theirs) + x.shared + ".", theirs, ours, x);
   name_routed(map, theirs, ours, x, scale, present);
 }

@@ -11,7 +11,7 @@ class Keys;  // families/decoder.h
 struct Experts {
   int64_t count = 8, top_k = 2, hidden = 0, shared_hidden = 0;
   std::string activation = "silu";
-  bool gated = true, bias = false, shared_gate = false, weigh_input = false;
+  bool gated = true, bias = false, shared_bias = false, shared_gate = false, weigh_input = false;
   double limit = 0, up_shift = 0;  // of the gated product
   std::string router = "topk";     // or sparsemixer
   std::string score = "softmax", group_score = "max";
@@ -52,7 +52,8 @@ struct ExpertDialect {
 
   // Names below a layer, without .weight.
   const char* module = "mlp";  // in files that are written; "mlp" is always read
-  const char *router = "gate", *router_selection = "gate.e_score_correction_bias";
+  const char *router = "gate", *router_selection = "gate.e_score_correction_bias";  // the latter whole
+  bool selection_row = false;  // its bias is a matrix of one row
   const char *gate = "gate_proj", *up = "up_proj", *down = "down_proj";
   // One tensor for each expert's projection, or the files that are written have all experts in one: [E, 2I, D] (gate rows first) and [E, D, I]; or
   // flat, [E·I, D] for gate, up, and down transposed.

@@ -181,6 +181,11 @@ AttentionOptions attention_options(const ModelSpec& spec, size_t layer) {
   return AttentionOptions::take(cfg, spec);
 }
 
+MlaOptions mla_options(const ModelSpec& spec, size_t layer) {
+  Config cfg(spec.layers[layer].mixer.options, {.source = "model"});
+  return MlaOptions::take(cfg, spec);
+}
+
 std::string beyond_decoder(const ModelSpec& spec) {
   if (!spec.encoder.empty()) return "an encoder";
   if (spec.token_types > 0) return "token types";

@@ -5,6 +5,7 @@
 #include "kernels/activation.h"
 #include "modules/channels/channels.h"
 #include "modules/mixers/attention.h"
+#include "modules/mixers/mla.h"
 
 namespace gamut {
 
@@ -53,6 +54,7 @@ template <class Options> Options options_of(const Component& component) {
   return Options::take(cfg);
 }
 AttentionOptions attention_options(const ModelSpec& spec, size_t layer);
+MlaOptions mla_options(const ModelSpec& spec, size_t layer);
 
 // The tensors of checkpoints, from the model's parameters.
 class NameMap {

@@ -1,4 +1,4 @@
-// The state of a recurrent mixer: a fixed number of tensors that operations update in place.
+// States of mixers: a fixed number of tensors that operations update in place, or rows for every position seen.
 #pragma once
 
 #include <cstring>
@@ -94,6 +94,80 @@ class RecurrentState : public MixerState {
   std::vector<Tensor> tensors_;
   int64_t seen_ = 0;
   mutable bool shared_ = false;
+};
+
+// Rows of some tensors [B, positions, G, K] for every position seen, with room to grow.
+class PositionsState : public MixerState {
+ public:
+  // `shapes`: [B, capacity, G, K] of each tensor, B and capacity alike.
+  PositionsState(Tape& tape, std::span<const Shape> shapes, DType dtype) {
+    for (const Shape& shape : shapes) tensors_.push_back(tape.empty(shape, dtype));
+  }
+
+  // The tensors [B, capacity, G, K], of which length() positions are in use, after those of `more` [B, T, G, K].
+  const std::vector<Tensor>& append(Tape& tape, std::initializer_list<Tensor> more) {
+    const int64_t added = more.begin()->shape()[1], needed = seen_ + added;
+    if (shared_ || needed > capacity()) grow(tape, needed > capacity() ? std::max(2 * capacity(), needed) : capacity());
+    if (tape.runs())
+      for (size_t i = 0; i < tensors_.size(); ++i)
+        for (int64_t b = 0; b < batch(); ++b) copy_rows(more.begin()[i], b, 0, tensors_[i], seen_, added);
+    seen_ = needed;
+    return tensors_;
+  }
+
+  std::unique_ptr<MixerState> clone() const override {
+    shared_ = true;
+    return std::make_unique<PositionsState>(*this);
+  }
+  size_t bytes() const override { return static_cast<size_t>(seen_ * batch()) * each(); }
+  int64_t length() const override { return seen_; }
+  bool truncate(int64_t length) override {
+    seen_ = std::min(seen_, length);
+    return true;
+  }
+
+  std::vector<std::byte> to_bytes() const override {
+    StateWriter out(seen_);
+    for (const Tensor& t : tensors_)
+      for (int64_t b = 0; b < batch(); ++b) out.put(row(t, b, 0), static_cast<size_t>(seen_) * row_bytes(t));
+    return out.take();
+  }
+  void from_bytes(Tape& tape, std::span<const std::byte> bytes) override {
+    StateReader in(bytes, 0, static_cast<size_t>(batch()) * each());
+    seen_ = 0;  // nothing to keep
+    if (shared_ || in.length() > capacity()) grow(tape, std::max(capacity(), in.length()));
+    seen_ = in.length();
+    for (const Tensor& t : tensors_)
+      for (int64_t b = 0; b < batch(); ++b) in.take(row(t, b, 0), static_cast<size_t>(seen_) * row_bytes(t));
+  }
+
+ private:
+  int64_t batch() const { return tensors_[0].shape()[0]; }
+  int64_t capacity() const { return tensors_[0].shape()[1]; }
+  static size_t row_bytes(const Tensor& t) { return static_cast<size_t>(t.shape()[2] * t.shape()[3]) * size_of(t.dtype()); }
+  size_t each() const {  // bytes of a position of one row of the batch
+    size_t sum = 0;
+    for (const Tensor& t : tensors_) sum += row_bytes(t);
+    return sum;
+  }
+  static std::byte* row(const Tensor& t, int64_t b, int64_t position) { return t.raw() + static_cast<size_t>(b * t.shape()[1] + position) * row_bytes(t); }
+  static void copy_rows(const Tensor& from, int64_t b, int64_t from_row, const Tensor& to, int64_t to_row, int64_t rows) {
+    std::memcpy(row(to, b, to_row), row(from, b, from_row), static_cast<size_t>(rows) * row_bytes(from));
+  }
+  void grow(Tape& tape, int64_t capacity) {
+    for (Tensor& t : tensors_) {
+      const Shape& s = t.shape();
+      const Tensor larger = tape.empty({s[0], capacity, s[2], s[3]}, t.dtype());
+      if (tape.runs())
+        for (int64_t b = 0; b < s[0]; ++b) copy_rows(t, b, 0, larger, 0, seen_);
+      t = larger;
+    }
+    shared_ = false;
+  }
+
+  std::vector<Tensor> tensors_;
+  int64_t seen_ = 0;
+  mutable bool shared_ = false;  // a snapshot shares the tensors: copy before the next write
 };
 
 // What a mixer remembers whose inputs pass short convolutions before they reach a memory: each convolution's last inputs, then the memory.

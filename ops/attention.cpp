@@ -58,8 +58,8 @@ kernels::AttentionForward<T> task(const Geometry& g, const Visibility& visibilit
           .scale = static_cast<P>(scores.scale),
           .q = q.data<T>() + b * g.queries * g.heads * g.head_dim + group * n * g.head_dim,
           .k = k.data<T>() + b * g.rows_k * g.groups * g.head_dim + group * g.head_dim,
-          .v = v.data<T>() + b * g.rows_k * g.groups * g.value_dim + group * g.value_dim,
-          .q_stride = g.heads * g.head_dim, .k_stride = g.groups * g.head_dim, .v_stride = g.groups * g.value_dim,
+          .v = v ? v.data<T>() + b * g.rows_k * g.groups * g.value_dim + group * g.value_dim : k.data<T>() + b * g.rows_k * g.groups * g.head_dim + group * g.head_dim,
+          .q_stride = g.heads * g.head_dim, .k_stride = g.groups * g.head_dim, .v_stride = g.groups * (v ? g.value_dim : g.head_dim),
           .out_stride = g.heads * g.value_dim,
           .out = out.data<T>() + b * g.queries * g.heads * g.value_dim + group * n * g.value_dim,
           .lse = lse.data<P>() + (b * g.heads + group * n) * g.queries, .scratch = scratch,
@@ -108,11 +108,11 @@ Distances occurring_distances(const Visibility& visibility, int64_t queries, int
   return d;
 }
 
-Tensor attention(Tape& tape, const Tensor& q, const Tensor& k, const Tensor& v, const Visibility& visibility, const AttentionScores& scores, int64_t offset, int64_t keys) {
+Tensor attention(Tape& tape, const Tensor& q, const Tensor& k, const Tensor& v, const Visibility& visibility, const AttentionScores& scores, int64_t offset, int64_t keys, int64_t value_dim) {
   const auto timing = tape.time("attention");
-  const Shape &qs = q.shape(), &ks = k.shape(), &vs = v.shape();
+  const Shape &qs = q.shape(), &ks = k.shape(), vs = v ? v.shape() : Shape{ks[0], ks[1], ks[2], value_dim};
   if (qs.rank() != 4 || ks.rank() != 4 || vs.rank() != 4 || qs[0] != ks[0] || ks[0] != vs[0] || ks[1] != vs[1] || ks[2] != vs[2] ||
-      qs[3] != ks[3] || qs[2] % ks[2] != 0 || keys > ks[1])
+      qs[3] != ks[3] || qs[2] % ks[2] != 0 || keys > ks[1] || (!v && (value_dim < 1 || value_dim > ks[3] || q.needs_grad() || k.needs_grad())))
     throw Error({.who = "attention", .what = "q " + qs.text() + ", k " + ks.text() + " and v " + vs.text() + " do not fit"});
   const Geometry g{qs[0], qs[1], ks[1], keys < 0 ? ks[1] : keys, qs[2], ks[2], qs[3], vs[3], offset};
   const Tensor &bias = scores.bias.value_HR, &sink = scores.sink_H;
@@ -124,14 +124,14 @@ Tensor attention(Tape& tape, const Tensor& q, const Tensor& k, const Tensor& v, 
   for (const Tensor& per_row : {visibility.keys_B, visibility.first_B, visibility.prefix_B})
     if (per_row && per_row.elements() != g.batch)
       throw Error({.who = "attention", .what = "what rows see is told for " + std::to_string(per_row.elements()) + " rows, the batch has " + std::to_string(g.batch)});
-  std::vector<Tensor> inputs{q, k, v};
-  for (const Tensor& t : {bias, sink})
+  std::vector<Tensor> inputs{q, k};
+  for (const Tensor& t : {v, bias, sink})
     if (t) inputs.push_back(t);
   Tensor out = tape.output({g.batch, g.queries, g.heads * g.value_dim}, q.dtype(), inputs);
   Tensor lse = tape.empty({g.batch, g.heads, g.queries}, parameter_dtype(q.dtype()));
   const double pairs = visible_pairs(g, visibility, tape.runs()) * static_cast<double>(g.heads);
   const double per_pair = 2.0 * static_cast<double>(g.head_dim + g.value_dim), changes = (scores.softcap > 0 ? 3 : 0) + (bias ? 1 : 0);
-  tape.count("attention", {.matmul_flops = per_pair * pairs, .other_flops = (6 + changes) * pairs, .bytes = static_cast<double>(q.bytes() + k.bytes() + v.bytes() + out.bytes())});
+  tape.count("attention", {.matmul_flops = per_pair * pairs, .other_flops = (6 + changes) * pairs, .bytes = static_cast<double>(q.bytes() + k.bytes() + (v ? v.bytes() : 0) + out.bytes())});
   const auto scratch = static_cast<size_t>(kernels::attention_scratch(q.dtype(), g.queries, g.keys, g.per_group(), g.head_dim, g.value_dim, static_cast<bool>(bias)));
   if (tape.runs())
     with_float_type(q.dtype(), [&]<class T>() {

@@ -36,10 +36,11 @@ struct AttentionScores {
 };
 
 // q [B, Tq, H, K], k [B, Tk, G, K], v [B, Tk, G, V], H a multiple of G; result [B, Tq, H·V]. Query i stands at position
-// offset + i. Only the first `keys` of Tk are looked at (−1: all): k and v may be caches with room to grow.
+// offset + i. Only the first `keys` of Tk are looked at (−1: all): k and v may be caches with room to grow. v null: the first `value_dim`
+// elements of a key are its value, too; no gradients then.
 // softmax(score + mask)·v [Vaswani et al., 2017], computed blockwise; log Σ exp is kept for the gradient. A query that sees no key
 // gives zeros and passes no gradient on.
 Tensor attention(Tape& tape, const Tensor& q, const Tensor& k, const Tensor& v, const Visibility& visibility, const AttentionScores& scores, int64_t offset = 0,
-                 int64_t keys = -1);
+                 int64_t keys = -1, int64_t value_dim = 0);
 
 }  // namespace gamut::ops

@@ -8,7 +8,7 @@ struct PackedCopies {
     uint64_t version = 0;
     DType dtype = DType::f32;
   };
-  Copy sides[2];
+  Copy sides[2][2];  // by side, and by whether the weight is seen as one matrix or as several
 };
 }  // namespace
 
@@ -18,7 +18,7 @@ kernels::PackedMatrix packed(Tape& tape, const Tensor& w, DType activations, Sid
   const int64_t each = kernels::packed_bytes(activations, depth, columns);
   auto& derived = w.derived();
   if (!derived) derived = std::make_shared<PackedCopies>();
-  auto& copy = static_cast<PackedCopies*>(derived.get())->sides[static_cast<int>(side)];
+  auto& copy = static_cast<PackedCopies*>(derived.get())->sides[static_cast<int>(side)][w.shape().rank() == 3];
   if (!copy.bytes || copy.version != w.version() || copy.dtype != activations) {
     if (!copy.bytes || copy.dtype != activations) copy.bytes = tape.empty({experts * each}, DType::u8);
     copy.version = w.version();

@@ -42,6 +42,7 @@ struct MoeOptions {
   int64_t experts, top_k, shared_hidden;
   int64_t zero_experts, identity_experts;  // routed like the others, after them: they give 0, or x
   bool shared_gate;        // σ(w·x) on what the shared expert gives
+  bool shared_bias;        // biases in the shared expert
   bool residual;           // softmax(W x + b) weighs the routed and the shared part
   int64_t routed() const { return experts + zero_experts + identity_experts; }
   bool weigh_input;        // g multiplies an expert's input, not its output

@@ -235,6 +235,7 @@ MoeOptions MoeOptions::take(Config& cfg) {
   o.drop = DropOptions::take(cfg);
   o.shared_hidden = cfg.take_in<int64_t>("shared_hidden", 0, 0, int64_t{1} << 24);
   o.shared_gate = cfg.take<bool>("shared_gate", false);
+  o.shared_bias = cfg.take<bool>("shared_bias", o.expert.bias);
   o.residual = cfg.take<bool>("residual", false);
   if (o.residual && (o.shared_hidden == 0 || o.shared_gate))
     cfg.reject("residual", "needs shared_hidden and no shared_gate: it weighs the routed and the shared part by itself");
@@ -272,6 +273,7 @@ std::unique_ptr<ChannelMixer> build_moe(const BuildContext& ctx, Config& cfg) {
   if (o.shared_hidden > 0) {
     FfnOptions wide = o.expert;
     wide.hidden = o.shared_hidden;
+    wide.bias = o.shared_bias;
     shared = SharedExpert{add_ffn(ctx, wide, o.shared_gate || o.residual ? 1 : 0, 1, "shared_")};
     if (o.residual) {
       shared->mix = ctx.add("shared_mix", {2, ctx.spec.width}, Role::router, ctx.matrix());

@@ -5,7 +5,6 @@
 #include "modules/mixers/attention.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "modules/state.h"
 #include "ops/attention.h"
@@ -17,72 +16,6 @@
 
 namespace gamut {
 namespace {
-
-// Keys and values of the positions seen, with room to grow.
-class KeyValueState : public MixerState {
- public:
-  KeyValueState(Tape& tape, int64_t batch, int64_t capacity, int64_t heads, int64_t dim, DType dtype)
-      : keys(tape.empty({batch, capacity, heads, dim}, dtype)), values(tape.empty({batch, capacity, heads, dim}, dtype)) {}
-  std::unique_ptr<MixerState> clone() const override {
-    auto copy = std::make_unique<KeyValueState>(*this);
-    copy->shared = true;
-    shared = true;
-    return copy;
-  }
-  size_t bytes() const override { return static_cast<size_t>(seen) * (keys.bytes() + values.bytes()) / static_cast<size_t>(keys.shape()[1]); }
-  int64_t length() const override { return seen; }
-  bool truncate(int64_t length) override {
-    seen = std::min(seen, length);
-    return true;
-  }
-
-  std::vector<std::byte> to_bytes() const override {
-    StateWriter out(seen);
-    for (const Tensor* t : {&keys, &values})
-      for (int64_t b = 0; b < t->shape()[0]; ++b) out.put(row(*t, b, 0), static_cast<size_t>(seen) * row_bytes(*t));
-    return out.take();
-  }
-  void from_bytes(Tape& tape, std::span<const std::byte> bytes) override {
-    StateReader in(bytes, 0, 2 * static_cast<size_t>(keys.shape()[0]) * row_bytes(keys));
-    seen = 0;  // nothing to keep
-    if (shared || in.length() > keys.shape()[1]) grow(tape, std::max(keys.shape()[1], in.length()));
-    seen = in.length();
-    for (const Tensor* t : {&keys, &values})
-      for (int64_t b = 0; b < t->shape()[0]; ++b) in.take(row(*t, b, 0), static_cast<size_t>(seen) * row_bytes(*t));
-  }
-
-  void append(Tape& tape, const Tensor& k, const Tensor& v) {
-    const int64_t batch = keys.shape()[0], capacity = keys.shape()[1], added = k.shape()[1];
-    if (shared || seen + added > capacity) grow(tape, std::max(capacity, seen + added > capacity ? std::max(2 * capacity, seen + added) : capacity));
-    if (tape.runs())
-      for (int64_t b = 0; b < batch; ++b) {
-        copy_rows(k, b, 0, keys, seen, added);
-        copy_rows(v, b, 0, values, seen, added);
-      }
-    seen += added;
-  }
-
-  Tensor keys, values;  // [B, capacity, G, K]
-  int64_t seen = 0;
-  mutable bool shared = false;  // a snapshot shares the tensors: copy before the next write
-
- private:
-  static size_t row_bytes(const Tensor& t) { return static_cast<size_t>(t.shape()[2] * t.shape()[3]) * size_of(t.dtype()); }
-  static std::byte* row(const Tensor& t, int64_t b, int64_t position) { return t.raw() + static_cast<size_t>(b * t.shape()[1] + position) * row_bytes(t); }
-  static void copy_rows(const Tensor& from, int64_t b, int64_t from_row, const Tensor& to, int64_t to_row, int64_t rows) {
-    std::memcpy(row(to, b, to_row), row(from, b, from_row), static_cast<size_t>(rows) * row_bytes(from));
-  }
-  void grow(Tape& tape, int64_t capacity) {
-    for (Tensor* t : {&keys, &values}) {
-      const Shape& s = t->shape();
-      const Tensor larger = tape.empty({s[0], capacity, s[2], s[3]}, t->dtype());
-      if (tape.runs())
-        for (int64_t b = 0; b < s[0]; ++b) copy_rows(*t, b, 0, larger, 0, seen);
-      *t = larger;
-    }
-    shared = false;
-  }
-};
 
 class Attention : public SequenceMixer {
  public:
@@ -124,10 +57,10 @@ class Attention : public SequenceMixer {
     if (o_.chunk > 0) visibility.sight.chunk = o_.chunk;
     Tensor mixed;
     if (pass.state) {
-      auto& state = static_cast<KeyValueState&>(*pass.state);
-      state.append(tape, qkv[1], qkv[2]);
-      const ops::AttentionScores scores = this->scores(pass, visibility, state.seen);
-      mixed = ops::attention(tape, qkv[0], state.keys, state.values, visibility, scores, pass.offset, state.seen);
+      auto& state = static_cast<PositionsState&>(*pass.state);
+      const std::vector<Tensor>& kept = state.append(tape, {qkv[1], qkv[2]});
+      const ops::AttentionScores scores = this->scores(pass, visibility, state.length());
+      mixed = ops::attention(tape, qkv[0], kept[0], kept[1], visibility, scores, pass.offset, state.length());
     } else {
       mixed = ops::attention(tape, qkv[0], qkv[1], qkv[2], visibility, scores(pass, visibility, t), pass.offset);
     }
@@ -136,7 +69,8 @@ class Attention : public SequenceMixer {
   }
 
   std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, int64_t capacity) const override {
-    return std::make_unique<KeyValueState>(tape, batch, capacity, o_.kv_heads, o_.head_dim, dtype_);
+    const Shape each{batch, capacity, o_.kv_heads, o_.head_dim};
+    return std::make_unique<PositionsState>(tape, std::vector{each, each}, dtype_);
   }
 
  private:

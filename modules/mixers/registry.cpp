@@ -1,5 +1,6 @@
 #include "modules/mixers/attention.h"
 #include "modules/mixers/mixers.h"
+#include "modules/mixers/mla.h"
 #include "modules/registry.h"
 
 namespace gamut {
@@ -17,6 +18,15 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        build_attention,
        {R"({"heads": 4, "kv_heads": 2, "qk_norm": "head", "rotary": 4, "gate": true})", R"({"heads": 2, "head_dim": 12, "window": 9, "bias": true, "qk_norm": "all", "rope_interleaved": true})",
         R"({"window": 20, "softcap": 2, "sinks": true})", R"({"chunk": 16, "clip": 4})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
+      {"mla",
+       "Multi-head latent attention: keys and values are linear maps of a short latent c = norm(W x), and a rotating part of each key is shared by all heads; only these are remembered. Decoding takes "
+       "scores in the latent space (absorbed form). Options: heads, nope and rotary (dimensions of a head's query and key that stay and that rotate), value, latent, query_rank (0: queries straight from "
+       "x), bias (of the maps from x and of the output), norm_eps, query_scale and latent_scale (of the normalised latents), rope (false: the rotary part stays, too), rope_theta, rope_interleaved, "
+       "rope_scaling, mscale (scores times (0.1·mscale·ln factor + 1)²). [DeepSeek-AI, DeepSeek-V2, 2024]",
+       build_mla,
+       {R"({"heads": 4, "nope": 8, "rotary": 4, "value": 6, "latent": 20, "rope_interleaved": true})",
+        R"({"heads": 2, "nope": 5, "rotary": 6, "value": 9, "latent": 11, "query_rank": 14, "bias": true, "query_scale": 0.8, "latent_scale": 1.3, "mscale": 0.7, "rope_scaling": {"kind": "yarn", "factor": 4, "original_positions": 16}})"},
+       Looks::both_ways},
       {"cross_attention",
        "Attention of a decoder over the encoded source: softmax(q·kᵀ·scale)·v with q from x, k and v from the encoder's last layer; all of the source is visible. Options: heads, kv_heads, "
        "head_dim, scale (1/√K), bias. [Vaswani et al. 2017]",

@@ -2,6 +2,8 @@
 
 #include "ops/add.h"
 #include "ops/cases/families.h"
+#include "ops/head_linear.h"
+#include "ops/join.h"
 #include "ops/norm.h"
 
 namespace gamut::ops::cases {
@@ -29,6 +31,15 @@ Case linear_case(std::string name, Shape x, const std::vector<int64_t>& outs, co
 
 }  // namespace
 
+Case join_case(std::string name, Shape a, Shape b) {
+  return {.name = "join/" + name, .inputs = {activation("a", a), activation("b", b)},
+          .apply = [](Tape& tape, Inputs in) { return std::vector{join_heads(tape, in[0], in[1])}; }};
+}
+Case head_linear_case(std::string name, Shape x, Shape w, Side side) {
+  return {.name = "head_linear/" + name, .inputs = {activation("x", x), weight("w", w)},
+          .apply = [side](Tape& tape, Inputs in) { return std::vector{head_linear(tape, in[0], in[1], side)}; }};
+}
+
 void linear(Size size, Add add) {
   if (size == Size::lab) {
     add(linear_case("qkv", {Lab::tokens, Lab::d}, {Lab::heads * Lab::head_dim, Lab::groups * Lab::head_dim, Lab::groups * Lab::head_dim}, {false, false, false}));
@@ -47,6 +58,17 @@ void linear(Size size, Add add) {
   rounded.f32_bound = rounded.bf16_bound;  // its results are rounded whatever the inputs are
   add(std::move(rounded));
   add(linear_case("blocks", {300, 6}, {5, 3}, {true, true}));
+  add(join_case("heads", {2, 3, 4, 5}, {2, 3, 4, 2}));
+  add(join_case("shared_right", {2, 70, 3, 5}, {2, 70, 1, 3}));
+  add(join_case("shared_left", {1, 3, 1, 4}, {1, 3, 2, 6}));
+  add(join_case("one_head", {2, 3, 1, 4}, {2, 3, 1, 6}));
+  add(head_linear_case("forward", {2, 7, 3, 5}, {3, 19, 5}, Side::forward));
+  add(head_linear_case("backward", {2, 7, 3, 5}, {3, 5, 18}, Side::backward));
+  // One weight both as a whole and head by head, as latent attention uses it.
+  add({.name = "head_linear/whole_and_heads", .inputs = {activation("x", {2, 3, 2, 6}), weight("w", {2, 5, 6}), activation("y", {4, 6})},
+       .apply = [](Tape& tape, Inputs in) {
+         return std::vector{head_linear(tape, in[0], in[1], Side::forward), ops::linear(tape, in[2], {in[1].reshape({10, 6}), Tensor()})};
+       }});
   // Only the second result is used further on.
   add({.name = "linear/unused_result",
        .inputs = {activation("x", {4, 5}), weight("w0", {3, 5}), weight("w1", {2, 5}), vector("bias0", 3)},

@@ -13,10 +13,11 @@ const std::vector<RegisteredRouter>& routers() {
        "largest (sum2) [DeepSeek-V3]. balance: none; loss adds α·E·Σ f·P of each layer [Switch loss]; pooled adds it once, with f and P pooled over all layers "
        "[Mixtral in Hugging Face transformers]; bias adds a bias to selection only and moves it after every step by bias_rate·sign(mean load − load), or "
        "proportionally "
-       "(bias_rule), until the share bias_until of the run, centred by bias_centre [Wang et al., Auxiliary-loss-free load balancing, 2024]. "
+       "(bias_rule), until the share bias_until of the run, centred by bias_centre [Wang et al., Auxiliary-loss-free load balancing, 2024]; choice_bias = true "
+       "has that bias, unmoved, beside another balance. "
        "jitter ε multiplies the router's input by uniform noise in 1 ± ε in training [Switch]. precision = bf16 rounds the router's product as models do that "
        "route in bf16. "
-       "linear_bias adds a learned bias to the logits. Options: score, normalise, normalise_power, normalise_epsilon, normalise_floor, scale, groups, "
+       "linear_bias adds a learned bias to the logits. Options: score, choice_bias, normalise, normalise_power, normalise_epsilon, normalise_floor, scale, groups, "
        "kept_groups, group_score, linear_bias, "
        "precision, jitter, balance, balance_loss, bias_rate, bias_rule, bias_until, bias_centre, and those of 'router losses'.",
        build_topk,

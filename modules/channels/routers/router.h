@@ -81,7 +81,7 @@ struct TopKOptions {
   bool bias_centre;
   double power, epsilon, floor;
   int64_t groups, kept_groups, group_best;
-  bool linear_bias, rounded;
+  bool linear_bias, choice_bias, rounded;
   RouterLosses losses;
   static TopKOptions take(Config& cfg);
   ops::SelectOptions select(int64_t k) const;

@@ -11,7 +11,7 @@ class TopK : public Router {
       : options_(std::move(options)), select_(options_.select(ctx.k)), losses_(options_.losses, options_.score == kernels::RouterScore::sigmoid), name_(ctx.build.prefix),
         weight_(ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router, ctx.build.matrix(), trained)) {
     if (options_.linear_bias) linear_bias_ = ctx.build.add("router_linear_bias", {ctx.experts}, Role::bias, Init::constant(0), trained);
-    if (options_.balance == "bias") bias_ = ctx.build.add("router_bias", {ctx.experts}, Role::buffer, Init::constant(0), false);
+    if (options_.choice_bias) bias_ = ctx.build.add("router_bias", {ctx.experts}, Role::buffer, Init::constant(0), false);
     load_.assign(static_cast<size_t>(ctx.experts), 0);
   }
 
@@ -19,10 +19,12 @@ class TopK : public Router {
     Tape& tape = pass.tape;
     const bool noisy = options_.jitter > 0 && tape.training();
     const Tensor in = noisy ? ops::jitter(tape, x, options_.jitter, RandomStream(pass.seed, "jitter", name_), static_cast<uint64_t>(pass.first_row * x.width())) : x;
-    ops::Routing routing = ops::select(tape, ops::router_logits(tape, in, weight_, linear_bias_, options_.rounded), bias_, select_);
+    const Tensor logits = ops::router_logits(tape, in, weight_, linear_bias_, options_.rounded);
+    ops::Routing routing = ops::select(tape, logits, bias_, select_);
     losses_.add(pass, routing);
     if (options_.balance == "pooled" && options_.balance_loss > 0 && tape.training()) {
-      pass.pooled.push_back({routing.scores_NE, routing.index_Nk});
+      // Where a bias moves choices, that loss counts what would be chosen without it.
+      pass.pooled.push_back({routing.scores_NE, bias_ ? ops::select(tape, logits, Tensor(), select_).index_Nk : routing.index_Nk});
       pass.pooled_coefficient = options_.balance_loss;
     }
     if (bias_ && tape.training() && tape.runs())
@@ -34,7 +36,7 @@ class TopK : public Router {
   void after_step(double progress) override {
     losses_.after_step();
     if (!bias_) return;
-    if (progress <= options_.bias_until) move_bias();
+    if (options_.balance == "bias" && progress <= options_.bias_until) move_bias();
     load_.assign(load_.size(), 0);
   }
 
@@ -101,6 +103,8 @@ TopKOptions TopKOptions::take(Config& cfg) {
   o.balance = cfg.take_choice("balance", "loss", {"none", "loss", "pooled", "bias"});
   o.balance_loss = cfg.take_in<double>("balance_loss", o.balance == "loss" || o.balance == "pooled" ? 0.01 : 0.0, 0, 100);
   o.losses = RouterLosses::take(cfg, {.balance = o.balance == "pooled" ? 0.0 : o.balance_loss});
+  o.choice_bias = cfg.take<bool>("choice_bias", o.balance == "bias");
+  if (!o.choice_bias && o.balance == "bias") cfg.reject("choice_bias", "must be there for balance = \"bias\" to move it");
   o.bias_rate = cfg.take_in<double>("bias_rate", 0.001, 0, 1);
   o.bias_until = cfg.take_in<double>("bias_until", 1.0, 0, 1);
   o.bias_rule = cfg.take_choice("bias_rule", "sign", {"sign", "proportional"});

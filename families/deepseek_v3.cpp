@@ -1,0 +1,54 @@
+// DeepSeek V3 and Kimi K2: latent attention; experts chosen by a sigmoid and a bias of choices, within the best groups. [DeepSeek-AI 2024]
+#include "families/deepseek_layers.h"
+
+namespace gamut::family {
+namespace {
+
+constexpr ExpertDialect kExperts{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 256, .top_k = 8, .hidden = 2048, .balance_key = nullptr,
+                                 .normalise_key = "norm_topk_prob", .scale_key = "routed_scaling_factor", .scale = 2.5, .score = "sigmoid", .selection_bias = true, .shared = "shared_experts"};
+
+// Pairs of neighbours rotate, or halves.
+void interleave(Keys& k, PlainDecoder& d) {
+  bool interleaved = !k.reading() && d.latent->interleaved;
+  k.flag("rope_interleave", interleaved, true);
+  if (k.reading()) d.latent->interleaved = interleaved;
+}
+
+void keys(Keys& k, PlainDecoder& d) {
+  sizes(k, d, {.vocab = 129280, .width = 7168, .layers = 61, .heads = 128, .head_dim = 64, .positions = 4096}, kLatentSizes);
+  sparse_keys(k, d, kExperts, {.dense_hidden = 18432, .group_count = 8, .kept_count = 4, .first_sparse = 3});
+  k.only("scoring_func", "sigmoid", "another score of experts");
+  k.only("topk_method", "noaux_tc", "another choice of experts");
+  k.only("moe_layer_freq", 1, "dense layers between sparse ones");
+  further_layer(k);
+  rotation(k, d);
+  latent_keys(k, d, {});
+  interleave(k, d);
+  common(k, d, false);
+}
+constexpr DecoderFamily kFamily{"deepseek_v3", "DeepseekV3ForCausalLM", keys, {.further_layer = true}, nullptr, &kExperts};
+
+constexpr ExpertDialect kLite{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 64, .top_k = 4, .hidden = 1536, .balance_key = nullptr,
+                              .normalise_key = "norm_topk_prob", .scale_key = "routed_scaling_factor", .scale = 1.8, .score = "sigmoid", .selection_bias = true, .shared = "shared_experts"};
+void lite_keys(Keys& k, PlainDecoder& d) {
+  sizes(k, d, {.vocab = 154880, .width = 2048, .layers = 47, .heads = 20, .head_dim = 64, .positions = 202752, .eps = 1e-5}, kLatentSizes);
+  sparse_keys(k, d, kLite, {.dense_hidden = 10240, .first_sparse = 1, .types = "mlp_layer_types"});
+  k.only("scoring_func", "sigmoid", "another score of experts");
+  k.only("topk_method", "noaux_tc", "another choice of experts");
+  k.only("partial_rotary_factor", 1.0, "a rotary part of which a part rotates");
+  further_layer(k);
+  rotation(k, d);
+  latent_keys(k, d, {.query_rank = 768, .nope = 192, .value = 256});
+  interleave(k, d);
+  common(k, d, false);
+}
+constexpr DecoderFamily kFamilyLite{"glm4_moe_lite", "Glm4MoeLiteForCausalLM", lite_keys, {.further_layer = true}, nullptr, &kLite};
+
+}  // namespace
+
+Family deepseek_v3() {
+  return decoder_family<kFamily>("Attention through a latent per position; experts chosen by a sigmoid and a bias within the best groups, beside a shared one. [DeepSeek-AI, DeepSeek-V3, 2024]");
+}
+Family glm4_moe_lite() { return decoder_family<kFamilyLite>("DeepSeek V3's attention and experts at a smaller size. [GLM Team, GLM-4.7-Flash, 2026]"); }
+
+}  // namespace gamut::family
