@@ -6,12 +6,22 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size", .experts = 64, .top_k = 6, .hidden = 1408, .balance_key = nullptr, .scale_key = "route_scale", .score = "sigmoid",
-                                 .selection_bias = true, .router = "router.gate", .router_selection = "expert_bias", .shared = "shared_experts"};
+constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size",
+                                 .experts = 64,
+                                 .top_k = 6,
+                                 .hidden = 1408,
+                                 .balance_key = nullptr,
+                                 .scale_key = "route_scale",
+                                 .score = "sigmoid",
+                                 .selection_bias = true,
+                                 .router = "router.gate",
+                                 .router_selection = "expert_bias",
+                                 .shared = "shared_experts"};
 
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 200192, .width = 2048, .heads = 16, .head_dim = 128, .positions = 16384, .eps = 1e-5}, {.hidden = nullptr});
-  sparse_keys(k, d, kExperts, {.dense_hidden = 6144, .shared = "num_shared_experts", .shared_experts = 2, .groups = nullptr, .first = "num_dense_layers", .first_sparse = 1});
+  sparse_keys(k, d, kExperts,
+              {.dense_hidden = 6144, .shared = "num_shared_experts", .shared_experts = 2, .groups = nullptr, .first = "num_dense_layers", .first_sparse = 1});
   const double mup = std::sqrt(static_cast<double>(d.spec.width));
   bool scaled = d.spec.embedding_scale != 1;
   k.flag("mup_enabled", scaled, false);
@@ -34,14 +44,22 @@ void keys(Keys& k, PlainDecoder& d) {
   d.spec.placement = NormPlacement::both;
   if (scaled) d.spec.embedding_scale = mup;
 }
-constexpr DecoderFamily kFamily{"afmoe", "AfmoeForCausalLM", keys,
-                                {.mixer_post_norm = "post_attention_layernorm", .channel_norm = "pre_mlp_layernorm", .channel_post_norm = "post_mlp_layernorm", .attention_gate = "self_attn.gate_proj"},
-                                nullptr, &kExperts};
+constexpr DecoderFamily kFamily{"afmoe",
+                                "AfmoeForCausalLM",
+                                keys,
+                                {.mixer_post_norm = "post_attention_layernorm",
+                                 .channel_norm = "pre_mlp_layernorm",
+                                 .channel_post_norm = "post_mlp_layernorm",
+                                 .attention_gate = "self_attn.gate_proj"},
+                                nullptr,
+                                &kExperts};
 
 }  // namespace
 
 Family afmoe() {
-  return decoder_family<kFamily>("Gated attention that slides in three layers of four, which alone rotate; experts chosen by a sigmoid and a bias, beside shared ones. [Arcee AI, Trinity, 2025]");
+  return decoder_family<kFamily>(
+      "Gated attention that slides in three layers of four, which alone rotate; experts chosen by a sigmoid and a bias, beside shared ones. [Arcee AI, "
+      "Trinity, 2025]");
 }
 
 }  // namespace gamut::family

@@ -4,8 +4,15 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 64, .top_k = 6, .hidden = 1407, .balance_key = nullptr,
-                                 .normalise_key = "norm_topk_prob", .normalise = false, .shared = "shared_experts"};
+constexpr ExpertDialect kExperts{.count_key = "n_routed_experts",
+                                 .hidden_key = "moe_intermediate_size",
+                                 .experts = 64,
+                                 .top_k = 6,
+                                 .hidden = 1407,
+                                 .balance_key = nullptr,
+                                 .normalise_key = "norm_topk_prob",
+                                 .normalise = false,
+                                 .shared = "shared_experts"};
 
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 102400, .layers = 30}, {.head_dim = nullptr, .hidden = nullptr});
@@ -20,6 +27,8 @@ constexpr DecoderFamily kFamily{"deepseek", "DeepseekForCausalLM", keys, {}, nul
 
 }  // namespace
 
-Family deepseek() { return decoder_family<kFamily>("Llama with many small experts beside shared ones after the first layers; gates as scored. [Dai et al., DeepSeekMoE, 2024]"); }
+Family deepseek() {
+  return decoder_family<kFamily>("Llama with many small experts beside shared ones after the first layers; gates as scored. [Dai et al., DeepSeekMoE, 2024]");
+}
 
 }  // namespace gamut::family

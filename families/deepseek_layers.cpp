@@ -26,7 +26,8 @@ void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const S
         if (type != "sparse" && type != "dense") k.config().reject(keys.types, "holds '" + type + "'; expected dense or sparse");
         d.sparse.push_back(type == "sparse");
       }
-      if (static_cast<int64_t>(d.sparse.size()) != layers) k.config().reject(keys.types, "names " + std::to_string(d.sparse.size()) + " layers, there are " + std::to_string(layers));
+      if (static_cast<int64_t>(d.sparse.size()) != layers)
+        k.config().reject(keys.types, "names " + std::to_string(d.sparse.size()) + " layers, there are " + std::to_string(layers));
       k.ignore({keys.first}, "the layers' types say it");
     }
   } else {
@@ -70,7 +71,9 @@ void latent_keys(Keys& k, PlainDecoder& d, const LatentDefaults& defaults) {
     return;
   }
   const AttentionOptions& read = d.attention[0];
-  if (read.heads != read.kv_heads) k.config().reject("num_key_value_heads", "is " + std::to_string(read.kv_heads) + ", but all " + std::to_string(read.heads) + " heads share one latent", "leave it out");
+  if (read.heads != read.kv_heads)
+    k.config().reject("num_key_value_heads", "is " + std::to_string(read.kv_heads) + ", but all " + std::to_string(read.heads) + " heads share one latent",
+                      "leave it out");
   a.heads = read.heads;
   a.rotary = read.head_dim;
   if (a.rotary % 2 != 0) k.config().reject("qk_rope_head_dim", "must be even, not " + std::to_string(a.rotary));
@@ -80,14 +83,16 @@ void latent_keys(Keys& k, PlainDecoder& d, const LatentDefaults& defaults) {
   a.query_scale = a.latent_scale = 1;
   a.norm_eps = 1e-6;  // whatever rms_norm_eps says
   for (const char* key : {"rope_scaling", "rope_parameters"})
-    if (const Json rope = k.config().take_json(key); rope.is_object() && rope.contains("mscale_all_dim") && rope["mscale_all_dim"].is_number()) a.mscale = rope["mscale_all_dim"];
+    if (const Json rope = k.config().take_json(key); rope.is_object() && rope.contains("mscale_all_dim") && rope["mscale_all_dim"].is_number())
+      a.mscale = rope["mscale_all_dim"];
   d.latent = a;
   d.attention.assign(d.attention.size(), latent_stand_in(a));
 }
 
 void name_latent(NameMap& map, const std::string& theirs, const std::string& ours, const MlaOptions& a) {
   // Rows of both parameters, head by head.
-  const auto by_head = [&](const std::string& name, const std::string& first, int64_t first_rows, const std::string& second, int64_t second_rows, int64_t columns) {
+  const auto by_head = [&](const std::string& name, const std::string& first, int64_t first_rows, const std::string& second, int64_t second_rows,
+                           int64_t columns) {
     StoredTensor tensor{name, {a.heads * (first_rows + second_rows), columns}, {}};
     for (int64_t h = 0; h < a.heads; ++h) {
       tensor.parts.push_back({first, h * first_rows * columns, first_rows * columns});

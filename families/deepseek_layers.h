@@ -7,14 +7,14 @@ namespace gamut {
 
 // Experts beyond what the dialect says; numbers are transformers' class defaults. A null name: the family has no such key.
 struct SparseKeys {
-  int64_t dense_hidden = 11008;                                  // of layers without experts
-  const char* shared = "n_shared_experts";                       // units of the shared expert, in multiples of an expert's
+  int64_t dense_hidden = 11008;             // of layers without experts
+  const char* shared = "n_shared_experts";  // units of the shared expert, in multiples of an expert's
   int64_t shared_experts = 1;
-  const char *groups = "n_group", *kept_groups = "topk_group";   // of experts; the best are chosen by the sum of their two largest scores
+  const char *groups = "n_group", *kept_groups = "topk_group";  // of experts; the best are chosen by the sum of their two largest scores
   int64_t group_count = 1, kept_count = 1;
-  const char *first = "first_k_dense_replace", *every = nullptr; // sparse layers: from the first, those whose index is a multiple
+  const char *first = "first_k_dense_replace", *every = nullptr;  // sparse layers: from the first, those whose index is a multiple
   int64_t first_sparse = 0;
-  const char* types = nullptr;                                   // or each layer's type, dense or sparse
+  const char* types = nullptr;  // or each layer's type, dense or sparse
 };
 void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const SparseKeys& keys);
 

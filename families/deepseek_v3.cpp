@@ -4,8 +4,18 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 256, .top_k = 8, .hidden = 2048, .balance_key = nullptr,
-                                 .normalise_key = "norm_topk_prob", .scale_key = "routed_scaling_factor", .scale = 2.5, .score = "sigmoid", .selection_bias = true, .shared = "shared_experts"};
+constexpr ExpertDialect kExperts{.count_key = "n_routed_experts",
+                                 .hidden_key = "moe_intermediate_size",
+                                 .experts = 256,
+                                 .top_k = 8,
+                                 .hidden = 2048,
+                                 .balance_key = nullptr,
+                                 .normalise_key = "norm_topk_prob",
+                                 .scale_key = "routed_scaling_factor",
+                                 .scale = 2.5,
+                                 .score = "sigmoid",
+                                 .selection_bias = true,
+                                 .shared = "shared_experts"};
 
 // Pairs of neighbours rotate, or halves.
 void interleave(Keys& k, PlainDecoder& d) {
@@ -28,8 +38,18 @@ void keys(Keys& k, PlainDecoder& d) {
 }
 constexpr DecoderFamily kFamily{"deepseek_v3", "DeepseekV3ForCausalLM", keys, {.further_layer = true}, nullptr, &kExperts};
 
-constexpr ExpertDialect kLite{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 64, .top_k = 4, .hidden = 1536, .balance_key = nullptr,
-                              .normalise_key = "norm_topk_prob", .scale_key = "routed_scaling_factor", .scale = 1.8, .score = "sigmoid", .selection_bias = true, .shared = "shared_experts"};
+constexpr ExpertDialect kLite{.count_key = "n_routed_experts",
+                              .hidden_key = "moe_intermediate_size",
+                              .experts = 64,
+                              .top_k = 4,
+                              .hidden = 1536,
+                              .balance_key = nullptr,
+                              .normalise_key = "norm_topk_prob",
+                              .scale_key = "routed_scaling_factor",
+                              .scale = 1.8,
+                              .score = "sigmoid",
+                              .selection_bias = true,
+                              .shared = "shared_experts"};
 void lite_keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 154880, .width = 2048, .layers = 47, .heads = 20, .head_dim = 64, .positions = 202752, .eps = 1e-5}, kLatentSizes);
   sparse_keys(k, d, kLite, {.dense_hidden = 10240, .first_sparse = 1, .types = "mlp_layer_types"});
@@ -47,7 +67,9 @@ constexpr DecoderFamily kFamilyLite{"glm4_moe_lite", "Glm4MoeLiteForCausalLM", l
 }  // namespace
 
 Family deepseek_v3() {
-  return decoder_family<kFamily>("Attention through a latent per position; experts chosen by a sigmoid and a bias within the best groups, beside a shared one. [DeepSeek-AI, DeepSeek-V3, 2024]");
+  return decoder_family<kFamily>(
+      "Attention through a latent per position; experts chosen by a sigmoid and a bias within the best groups, beside a shared one. [DeepSeek-AI, DeepSeek-V3, "
+      "2024]");
 }
 Family glm4_moe_lite() { return decoder_family<kFamilyLite>("DeepSeek V3's attention and experts at a smaller size. [GLM Team, GLM-4.7-Flash, 2026]"); }
 

@@ -4,8 +4,18 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 128, .top_k = 6, .hidden = 1408, .balance_key = nullptr,
-                                 .normalise_key = "norm_topk_prob", .normalise = false, .scale_key = "routed_scaling_factor", .score = "sigmoid", .selection_bias = true, .shared = "shared_experts"};
+constexpr ExpertDialect kExperts{.count_key = "n_routed_experts",
+                                 .hidden_key = "moe_intermediate_size",
+                                 .experts = 128,
+                                 .top_k = 6,
+                                 .hidden = 1408,
+                                 .balance_key = nullptr,
+                                 .normalise_key = "norm_topk_prob",
+                                 .normalise = false,
+                                 .scale_key = "routed_scaling_factor",
+                                 .score = "sigmoid",
+                                 .selection_bias = true,
+                                 .shared = "shared_experts"};
 
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 152064, .width = 4608, .layers = 62}, {.hidden = nullptr});
@@ -24,6 +34,8 @@ constexpr DecoderFamily kFamily{"dots1", "Dots1ForCausalLM", keys, {}, nullptr, 
 
 }  // namespace
 
-Family dots1() { return decoder_family<kFamily>("Queries and keys normalised; experts chosen by a sigmoid and a bias, beside shared ones. [rednote, dots.llm1, 2025]"); }
+Family dots1() {
+  return decoder_family<kFamily>("Queries and keys normalised; experts chosen by a sigmoid and a bias, beside shared ones. [rednote, dots.llm1, 2025]");
+}
 
 }  // namespace gamut::family

@@ -6,8 +6,16 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "moe_num_experts", .top_k_key = "moe_k", .hidden_key = "moe_intermediate_size", .experts = 64, .top_k = 6, .hidden = 1536, .selection_bias = true,
-                                 .router_selection = "moe_statics.e_score_correction_bias", .selection_row = true, .shared = "shared_experts"};
+constexpr ExpertDialect kExperts{.count_key = "moe_num_experts",
+                                 .top_k_key = "moe_k",
+                                 .hidden_key = "moe_intermediate_size",
+                                 .experts = 64,
+                                 .top_k = 6,
+                                 .hidden = 1536,
+                                 .selection_bias = true,
+                                 .router_selection = "moe_statics.e_score_correction_bias",
+                                 .selection_row = true,
+                                 .shared = "shared_experts"};
 
 // Layers from the first to the last index, both included, of which every n-th.
 void range(Keys& k, PlainDecoder& d) {

@@ -4,8 +4,17 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size", .experts = 64, .top_k = 8, .hidden = 1024, .balance_key = nullptr, .normalise_key = "norm_topk_prob",
-                                 .scale_key = "routed_scaling_factor", .scale = 2.5, .score = "sigmoid", .selection_bias = true, .router_selection = "e_score_correction_bias",
+constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size",
+                                 .experts = 64,
+                                 .top_k = 8,
+                                 .hidden = 1024,
+                                 .balance_key = nullptr,
+                                 .normalise_key = "norm_topk_prob",
+                                 .scale_key = "routed_scaling_factor",
+                                 .scale = 2.5,
+                                 .score = "sigmoid",
+                                 .selection_bias = true,
+                                 .router_selection = "e_score_correction_bias",
                                  .shared = "shared_experts"};
 
 void keys(Keys& k, PlainDecoder& d) {
@@ -13,7 +22,8 @@ void keys(Keys& k, PlainDecoder& d) {
   sparse_keys(k, d, kExperts, {.dense_hidden = 16384, .shared = "num_shared_experts", .first_sparse = 1, .types = "mlp_layer_types"});
   if (k.reading() && k.config().has("is_moe_layer")) {  // the publisher's files
     d.sparse = k.config().take<std::vector<bool>>("is_moe_layer");
-    if (d.sparse.size() != d.attention.size()) k.config().reject("is_moe_layer", "names " + std::to_string(d.sparse.size()) + " layers, there are " + std::to_string(d.attention.size()));
+    if (d.sparse.size() != d.attention.size())
+      k.config().reject("is_moe_layer", "names " + std::to_string(d.sparse.size()) + " layers, there are " + std::to_string(d.attention.size()));
   }
   bool hybrid = true;
   int64_t pattern = 4;
@@ -34,7 +44,9 @@ constexpr DecoderFamily kFamily{"exaone_moe", "ExaoneMoeForCausalLM", keys, {.be
 }  // namespace
 
 Family exaone_moe() {
-  return decoder_family<kFamily>("Three sliding layers to one that sees all and has no positions; experts chosen by a sigmoid and a bias, beside a shared one. [LG AI Research, K-EXAONE, 2026]");
+  return decoder_family<kFamily>(
+      "Three sliding layers to one that sees all and has no positions; experts chosen by a sigmoid and a bias, beside a shared one. [LG AI Research, K-EXAONE, "
+      "2026]");
 }
 
 }  // namespace gamut::family

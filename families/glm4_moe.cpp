@@ -4,8 +4,17 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 128, .top_k = 8, .hidden = 1408, .balance_key = nullptr,
-                                 .normalise_key = "norm_topk_prob", .scale_key = "routed_scaling_factor", .score = "sigmoid", .selection_bias = true, .shared = "shared_experts"};
+constexpr ExpertDialect kExperts{.count_key = "n_routed_experts",
+                                 .hidden_key = "moe_intermediate_size",
+                                 .experts = 128,
+                                 .top_k = 8,
+                                 .hidden = 1408,
+                                 .balance_key = nullptr,
+                                 .normalise_key = "norm_topk_prob",
+                                 .scale_key = "routed_scaling_factor",
+                                 .score = "sigmoid",
+                                 .selection_bias = true,
+                                 .shared = "shared_experts"};
 
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 151552, .layers = 46, .heads = 96, .kv_heads = 8, .positions = 131072, .eps = 1e-5}, {.hidden = nullptr});
@@ -21,8 +30,17 @@ void keys(Keys& k, PlainDecoder& d) {
 }
 constexpr DecoderFamily kFamily{"glm4_moe", "Glm4MoeForCausalLM", keys, {.further_layer = true}, nullptr, &kExperts};
 
-constexpr ExpertDialect kSolarExperts{.count_key = "n_routed_experts", .hidden_key = "moe_intermediate_size", .experts = 128, .top_k = 8, .hidden = 1280, .balance_key = nullptr,
-                                      .normalise_key = "norm_topk_prob", .scale_key = "routed_scaling_factor", .score = "sigmoid", .selection_bias = true, .shared = "shared_experts"};
+constexpr ExpertDialect kSolarExperts{.count_key = "n_routed_experts",
+                                      .hidden_key = "moe_intermediate_size",
+                                      .experts = 128,
+                                      .top_k = 8,
+                                      .hidden = 1280,
+                                      .balance_key = nullptr,
+                                      .normalise_key = "norm_topk_prob",
+                                      .scale_key = "routed_scaling_factor",
+                                      .score = "sigmoid",
+                                      .selection_bias = true,
+                                      .shared = "shared_experts"};
 // Every layer is sparse.
 void solar_keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 196608, .layers = 48, .heads = 64, .kv_heads = 8, .head_dim = 128, .positions = 131072, .eps = 1e-5}, {.hidden = nullptr});
@@ -38,7 +56,11 @@ constexpr DecoderFamily kSolar{"solar_open", "SolarOpenForCausalLM", solar_keys,
 
 }  // namespace
 
-Family glm4_moe() { return decoder_family<kFamily>("Experts chosen by a sigmoid and a bias, beside a shared one; half of each head rotates. [GLM Team, GLM-4.5, 2025]"); }
-Family solar_open() { return decoder_family<kSolar>("Experts chosen by a sigmoid and a bias, beside a shared one, in every layer. [Upstage, Solar Open, 2026]"); }
+Family glm4_moe() {
+  return decoder_family<kFamily>("Experts chosen by a sigmoid and a bias, beside a shared one; half of each head rotates. [GLM Team, GLM-4.5, 2025]");
+}
+Family solar_open() {
+  return decoder_family<kSolar>("Experts chosen by a sigmoid and a bias, beside a shared one, in every layer. [Upstage, Solar Open, 2026]");
+}
 
 }  // namespace gamut::family

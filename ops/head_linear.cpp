@@ -13,8 +13,13 @@ void multiply(Tape& tape, const Tensor& from, const Tensor& w, Side side, const 
   for (int64_t h = 0; h < heads; ++h) {
     const kernels::PackedMatrix b = packed(tape, w, from.dtype(), side, h);
     if (!tape.runs()) return;
-    problems.push_back({.terms = {{from.raw() + static_cast<size_t>(h * k) * size_of(from.dtype()), heads * k, b}}, .m = m, .n = n,
-                        .c = to.raw() + static_cast<size_t>(h * n) * size_of(to.dtype()), .ldc = heads * n, .c_dtype = to.dtype(), .accumulate = accumulate});
+    problems.push_back({.terms = {{from.raw() + static_cast<size_t>(h * k) * size_of(from.dtype()), heads * k, b}},
+                        .m = m,
+                        .n = n,
+                        .c = to.raw() + static_cast<size_t>(h * n) * size_of(to.dtype()),
+                        .ldc = heads * n,
+                        .c_dtype = to.dtype(),
+                        .accumulate = accumulate});
   }
   kernels::gemm(tape.pool(), problems);
 }
@@ -44,9 +49,17 @@ Tensor head_linear(Tape& tape, const Tensor& x, const Tensor& w, Side side) {
         std::vector<kernels::GemmAtB> products;
         if (t.runs())
           for (int64_t h = 0; h < heads; ++h)
-            products.push_back({.dtype = x.dtype(), .a = left.raw() + static_cast<size_t>(h * n) * size_of(x.dtype()), .lda = heads * n,
-                                .b = right.raw() + static_cast<size_t>(h * k) * size_of(x.dtype()), .ldb = heads * k, .m = m, .p = n, .q = k,
-                                .c = dw.grad.raw() + static_cast<size_t>(h * n * k) * size_of(dw.grad.dtype()), .ldc = k, .accumulate = dw.accumulate});
+            products.push_back({.dtype = x.dtype(),
+                                .a = left.raw() + static_cast<size_t>(h * n) * size_of(x.dtype()),
+                                .lda = heads * n,
+                                .b = right.raw() + static_cast<size_t>(h * k) * size_of(x.dtype()),
+                                .ldb = heads * k,
+                                .m = m,
+                                .p = n,
+                                .q = k,
+                                .c = dw.grad.raw() + static_cast<size_t>(h * n * k) * size_of(dw.grad.dtype()),
+                                .ldc = k,
+                                .accumulate = dw.accumulate});
         if (t.runs()) kernels::gemm_at_b(t.pool(), products);
       }
       if (const GradSlot dx = t.slot(x.grad())) {

@@ -36,7 +36,8 @@ Tensor join_heads(Tape& tape, const Tensor& a, const Tensor& b) {
   const auto timing = tape.time("join");
   const Shape &as = a.shape(), &bs = b.shape();
   const int64_t heads = std::max(as[-2], bs[-2]), rows = a.rows() / as[-2];
-  if (as.rank() != 4 || bs.rank() != 4 || a.dtype() != b.dtype() || b.rows() / bs[-2] != rows || (as[-2] != heads && as[-2] != 1) || (bs[-2] != heads && bs[-2] != 1))
+  if (as.rank() != 4 || bs.rank() != 4 || a.dtype() != b.dtype() || b.rows() / bs[-2] != rows || (as[-2] != heads && as[-2] != 1) ||
+      (bs[-2] != heads && bs[-2] != 1))
     throw Error({.who = "join_heads", .what = "a " + as.text() + " and b " + bs.text() + " do not fit"});
   const int64_t whole = a.width() + b.width();
   const Tensor y = tape.output({as[0], as[1], heads, whole}, a.dtype(), {a, b});

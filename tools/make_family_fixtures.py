@@ -30,6 +30,9 @@ ENCODER = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_l
 DISTILLED = dict(vocab_size=40, dim=16, hidden_dim=20, n_layers=2, n_heads=2, max_position_embeddings=20, pad_token_id=0)
 GPT = dict(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=32, bos_token_id=1, eos_token_id=2)
 FALCON = dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_hidden_size=24, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)
+LATENT = dict(vocab_size=40, hidden_size=14, intermediate_size=20, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=32, bos_token_id=1, eos_token_id=2,
+              q_lora_rank=7, kv_lora_rank=6, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=3)
+CHOSEN = dict(num_experts_per_tok=2, moe_intermediate_size=6, n_routed_experts=4)  # of DeepSeek's kin
 EXPERTS = dict(SHAPE, num_experts_per_tok=2, intermediate_size=6, output_router_logits=True, router_aux_loss_coef=0.05)
 
 
@@ -131,6 +134,23 @@ CASES = {
     "grok1": ("Grok1", dict(vocab_size=40, hidden_size=16, intermediate_size=6, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2,
                             max_position_embeddings=32, rms_norm_eps=1e-5, attn_output_multiplier=0.4, max_attn_value=3.0, embedding_multiplier_scale=3.0, output_multiplier_scale=0.6,
                             tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)),
+    "deepseek": ("Deepseek", dict(LAYERS | CHOSEN, rms_norm_eps=1e-5, rope_theta=500.0, n_shared_experts=2, norm_topk_prob=True,
+                                  first_k_dense_replace=1, moe_layer_freq=2, scoring_func="softmax", tie_word_embeddings=False)),
+    "deepseek_v2": ("DeepseekV2", dict(LATENT | CHOSEN, q_lora_rank=None, n_routed_experts=6, n_group=3, topk_group=2, topk_method="group_limited_greedy", routed_scaling_factor=1.7,
+                                       first_k_dense_replace=1, n_shared_experts=2, mlp_bias=True, attention_bias=True,
+                                       **rope("yarn", original_max_position_embeddings=8, mscale=0.7, mscale_all_dim=0.9))),
+    "deepseek_v3": ("DeepseekV3", dict(LATENT | CHOSEN, n_routed_experts=6, n_group=3, topk_group=2, first_k_dense_replace=1, rope_interleave=False, num_mtp_layers=0, attention_bias=True)),
+    "glm4_moe": ("Glm4Moe", dict(LAYERS | CHOSEN, head_dim=8, attention_bias=True, use_qk_norm=True, routed_scaling_factor=1.3, num_mtp_layers=0,
+                                 rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "glm4_moe_lite": ("Glm4MoeLite", dict(LATENT | CHOSEN, mlp_layer_types=["sparse", "dense", "sparse"])),
+    "solar_open": ("SolarOpen", dict({key: value for key, value in SHAPE.items() if key != "intermediate_size"}, **CHOSEN, head_dim=6, n_shared_experts=2, attention_bias=True, pad_token_id=0)),
+    "dots1": ("Dots1", dict(LAYERS | CHOSEN, head_dim=6, n_shared_experts=1, first_k_dense_replace=1, sliding_window=5, max_window_layers=1, attention_bias=True, norm_topk_prob=True)),
+    "exaone_moe": ("ExaoneMoe", dict(LAYERS, num_experts_per_tok=2, moe_intermediate_size=6, num_experts=4, head_dim=6, sliding_window=5, mlp_layer_types=["sparse", "dense", "sparse"],
+                                     layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "afmoe": ("Afmoe", dict(LAYERS, num_experts_per_tok=2, moe_intermediate_size=6, num_experts=4, num_shared_experts=1, head_dim=6, sliding_window=5, route_scale=1.3, mup_enabled=True,
+                            layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "ernie4_5_moe": ("Ernie4_5_Moe", dict(LAYERS, moe_k=2, moe_intermediate_size=6, moe_num_experts=4, moe_num_shared_experts=2, moe_layer_start_index=1, moe_layer_end_index=1, use_bias=True,
+                                          output_router_logits=True, router_aux_loss_coef=0.05)),
 }
 
 
@@ -205,7 +225,7 @@ def build(name):
             noise = torch.randn(weight.shape) * scale
             weight.copy_(1 + noise if weight.ndim == 1 and "norm" in key.lower() or key.endswith(("ln_1.weight", "ln_2.weight", "ln_f.weight")) else noise)
         for key, buffer in model.named_buffers():
-            if key == "final_logits_bias":
+            if key.endswith(("final_logits_bias", "e_score_correction_bias")):
                 buffer.copy_(torch.randn(buffer.shape) * 0.3)
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding):

@@ -254,3 +254,64 @@ class Grok1(Plain):
             x = x + layer.post_moe_norm(self._experts(layer.moe_block, layer.pre_moe_norm(x)))
         logits = self.model.norm(x) @ self.model.embed_tokens.weight.T * c.output_multiplier_scale
         return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
+
+
+class Deepseek(Plain):
+    """DeepSeek V1 after the publisher's modeling_deepseek.py."""
+
+    model_type, architecture = "deepseek", "DeepseekForCausalLM"
+
+    class Norm(nn.Module):
+        def __init__(self, d, eps):
+            super().__init__()
+            self.weight, self.eps = nn.Parameter(torch.ones(d)), eps
+
+        def forward(self, x):
+            return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = c = SimpleNamespace(**config)
+        d, k = c.hidden_size, c.hidden_size // c.num_attention_heads
+        linear = lambda m, n: nn.Linear(m, n, bias=False)
+        feed_forward = lambda h: nn.ModuleDict({"gate_proj": linear(d, h), "up_proj": linear(d, h), "down_proj": linear(h, d)})
+        self.model = nn.Module()
+        self.model.embed_tokens = nn.Embedding(c.vocab_size, d)
+        self.model.layers = nn.ModuleList()
+        for i in range(c.num_hidden_layers):
+            layer = nn.Module()
+            layer.self_attn = nn.ModuleDict({"q_proj": linear(d, d), "k_proj": linear(d, k * c.num_key_value_heads), "v_proj": linear(d, k * c.num_key_value_heads), "o_proj": linear(d, d)})
+            layer.mlp = feed_forward(c.intermediate_size)
+            if i >= c.first_k_dense_replace and i % c.moe_layer_freq == 0:
+                layer.mlp = nn.ModuleDict({"gate": linear(d, c.n_routed_experts), "experts": nn.ModuleList(feed_forward(c.moe_intermediate_size) for _ in range(c.n_routed_experts)),
+                                           "shared_experts": feed_forward(c.n_shared_experts * c.moe_intermediate_size)})
+            layer.input_layernorm, layer.post_attention_layernorm = self.Norm(d, c.rms_norm_eps), self.Norm(d, c.rms_norm_eps)
+            self.model.layers.append(layer)
+        self.model.norm = self.Norm(d, c.rms_norm_eps)
+        self.lm_head = linear(d, c.vocab_size)
+
+    def _attention(self, a, x):
+        c, (b, t, d) = self.config, x.shape
+        h, g = c.num_attention_heads, c.num_key_value_heads
+        q, k, v = (a[name](x).view(b, t, -1, d // h) for name in ("q_proj", "k_proj", "v_proj"))
+        q, k, v = turned(q, c.rope_theta), turned(k, c.rope_theta).repeat_interleave(h // g, 2), v.repeat_interleave(h // g, 2)
+        scores = torch.einsum("bihk,bjhk->bhij", q, k) * (d // h) ** -0.5
+        scores = scores.masked_fill(torch.ones(t, t).triu(1).bool(), float("-inf"))
+        return a["o_proj"](torch.einsum("bhij,bjhk->bihk", scores.softmax(-1), v).reshape(b, t, d))
+
+    def _channel(self, m, x):
+        feed_forward = lambda f: f["down_proj"](F.silu(f["gate_proj"](x)) * f["up_proj"](x))
+        if "experts" not in m:
+            return feed_forward(m)
+        gate, chosen = m["gate"](x).softmax(-1).topk(self.config.num_experts_per_tok, -1)
+        if self.config.num_experts_per_tok > 1 and self.config.norm_topk_prob:
+            gate = gate / (gate.sum(-1, keepdim=True) + 1e-20)
+        return feed_forward(m["shared_experts"]) + sum((gate * (chosen == e)).sum(-1, keepdim=True) * feed_forward(expert) for e, expert in enumerate(m["experts"]))
+
+    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+        x = self.model.embed_tokens(input_ids)
+        for layer in self.model.layers:
+            x = x + self._attention(layer.self_attn, layer.input_layernorm(x))
+            x = x + self._channel(layer.mlp, layer.post_attention_layernorm(x))
+        logits = self.lm_head(self.model.norm(x))
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))

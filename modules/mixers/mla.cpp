@@ -30,14 +30,17 @@ class Mla : public SequenceMixer {
       if (bias) w.bias_N = ctx.add(std::string(name) + "_bias", {out}, Role::bias, Init::constant(0));
       return w;
     };
-    const auto norm = [&](const char* name, int64_t width) { return ops::NormWeight{.eps = o.norm_eps, .gain_D = ctx.add(name, {width}, Role::norm, Init::constant(1))}; };
+    const auto norm = [&](const char* name, int64_t width) {
+      return ops::NormWeight{.eps = o.norm_eps, .gain_D = ctx.add(name, {width}, Role::norm, Init::constant(1))};
+    };
     down_ = {projection("latent_down", o.latent, d, o.bias, ctx.matrix()), projection("key_rope", o.rotary, d, o.bias, ctx.matrix())};
     if (o.query_rank > 0) {
       down_.push_back(projection("query_down", o.query_rank, d, o.bias, ctx.matrix()));
       query_norm_ = norm("query_norm", o.query_rank);
     }
     latent_norm_ = norm("latent_norm", o.latent);
-    query_ = {projection("query_nope", o.heads * o.nope, query_in, false, ctx.matrix()), projection("query_rope", o.heads * o.rotary, query_in, false, ctx.matrix())};
+    query_ = {projection("query_nope", o.heads * o.nope, query_in, false, ctx.matrix()),
+              projection("query_rope", o.heads * o.rotary, query_in, false, ctx.matrix())};
     key_up_ = ctx.add("key_up", {o.heads, o.nope, o.latent}, Role::matrix, ctx.matrix());
     value_up_ = ctx.add("value_up", {o.heads, o.value, o.latent}, Role::matrix, ctx.matrix());
     output_ = projection("output", d, o.heads * o.value, o.bias, ctx.into_residual());
@@ -56,7 +59,8 @@ class Mla : public SequenceMixer {
       const Tensor parts = y.reshape({b, t, heads, o_.rotary});
       if (!o_.rope) return parts;
       const RopeTable& table = rope_.table(tape, pass.offset + t);
-      return ops::rotary(tape, parts, pass.positions_N, table.cos_MR, table.sin_MR, o_.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split);
+      return ops::rotary(tape, parts, pass.positions_N, table.cos_MR, table.sin_MR,
+                         o_.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split);
     };
     const Tensor q_rope = rotated(query[1], o_.heads), k_rope = rotated(down[1], 1);
     Tensor mixed;
@@ -84,8 +88,9 @@ class Mla : public SequenceMixer {
   Tensor expanded(Pass& pass, const Tensor& q_nope, const Tensor& q_rope, const Tensor& latent, const Tensor& k_rope, int64_t keys) {
     Tape& tape = pass.tape;
     const int64_t b = pass.batch();
-    const std::vector<Tensor> up = ops::linear(tape, latent, std::array{ops::LinearWeight{key_up_.reshape({o_.heads * o_.nope, o_.latent}), Tensor()},
-                                                                        ops::LinearWeight{value_up_.reshape({o_.heads * o_.value, o_.latent}), Tensor()}});
+    const std::vector<Tensor> up = ops::linear(tape, latent,
+                                               std::array{ops::LinearWeight{key_up_.reshape({o_.heads * o_.nope, o_.latent}), Tensor()},
+                                                          ops::LinearWeight{value_up_.reshape({o_.heads * o_.value, o_.latent}), Tensor()}});
     const Tensor q = ops::join_heads(tape, q_nope, q_rope), k = ops::join_heads(tape, up[0].reshape({b, keys, o_.heads, o_.nope}), k_rope);
     return ops::attention(tape, q, k, up[1].reshape({b, keys, o_.heads, o_.value}), pass.visibility, {.scale = o_.score_scale()}, pass.offset);
   }
