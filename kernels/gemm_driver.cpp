@@ -4,6 +4,7 @@
 #include <bit>
 #include <cassert>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 namespace gamut::kernels {
@@ -12,13 +13,14 @@ namespace {
 constexpr int kStageSlot = 4, kCarrySlot = 5, kPackSlot = 6, kSliceSlot = 7;  // of the pool's scratch
 
 // A task should be long beside the cost of handing it out (about 1 µs) and short beside the whole, so that threads end together.
-constexpr double kLargestTask = 300e6, kSmallestTask = 0.5e6;  // FLOP
-constexpr int kTasksWanted = 24;
+constexpr double kSmallestTask = 0.5e6;  // FLOP
+constexpr int kTasksWanted = 32;
+constexpr int64_t kRowsOfReading = 16;  // with fewer, reading B decides
 // Bytes of packed B that one task walks through again and again: half of a 1 MiB L2.
 constexpr int64_t kCachedB = 400 << 10;
 // Rows of A that lie a multiple of this many bytes apart fall on so few sets of a first-level cache that a block evicts its own lines.
 constexpr int64_t kConflictingStride = 4096;
-constexpr int64_t kStagedColumns = 128;  // fewer do not repay the copy
+constexpr int64_t kStagedColumns = 256;  // fewer do not repay the copy
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -41,10 +43,12 @@ struct Stretch {
   int64_t begin, steps;
 };
 
+constexpr int kStretches = 8;  // of a pass at most: every term in place and its rest
+
 struct Plan {
   const Gemm* g;
   int64_t steps[4];                // of each term, padded
-  bool in_place[4];
+  int64_t in_place[4];             // of these, the first, which need no copy
   int panels;                      // of a block
   int rows;                        // most of a block
   int64_t row_parts, column_parts, first_task;
@@ -53,12 +57,10 @@ struct Plan {
 
 Plan plan_of(const Gemm& g, const TileKernel& kernel, double task_flops) {
   Plan p{.g = &g};
-  int64_t total_steps = 0;
+  int64_t total_steps = 0, depth = 0;
   for (int t = 0; t < g.term_count; ++t) {
-    const int64_t k = g.terms[t].b.k;
-    p.steps[t] = round_up(ceil_div(k, kernel.step_k), kernel.step_multiple);
-    const bool conflicts = g.terms[t].lda * kernel.element_bytes % kConflictingStride == 0 && g.m > 1 && g.n >= kStagedColumns;
-    p.in_place[t] = kernel.in_place && k == p.steps[t] * kernel.step_k && !conflicts;
+    depth += g.terms[t].b.k;
+    p.steps[t] = round_up(ceil_div(g.terms[t].b.k, kernel.step_k), kernel.step_multiple);
     total_steps += p.steps[t];
   }
   // Few rows take wider blocks: enough independent sums to hide the latency of the multiply-add.
@@ -71,20 +73,31 @@ Plan plan_of(const Gemm& g, const TileKernel& kernel, double task_flops) {
   p.passes = g.m > p.rows ? std::max<int64_t>(1, ceil_div(total_steps, kernel.pass_steps)) : 1;
   p.pass_steps = round_up(ceil_div(total_steps, p.passes), kernel.step_multiple);
 
-  const int64_t columns = round_up(std::max<int64_t>(g.n, 1), kPanel), width = p.panels * kPanel;
-  const double flops_per_element = 2.0 * static_cast<double>(kernel.step_k * std::max<int64_t>(total_steps, 1));
-  const double rows_at_least = static_cast<double>(std::max<int64_t>(16, std::min<int64_t>(g.m, 8 * p.rows)));  // below 16 rows reading B decides
-  const int64_t fit = std::max(width, kCachedB / std::max<int64_t>(1, p.pass_steps * kernel.b_step_bytes / kPanel) / width * width);
-  // A row of A should meet as many columns as fit, so narrower tasks only where there are too few rows to cut.
-  const double tasks = flops_per_element * static_cast<double>(g.m * columns) / task_flops;
-  const bool many_rows = static_cast<double>(ceil_div(g.m, p.rows) * ceil_div(columns, fit)) >= tasks;
-  const int64_t wanted = many_rows ? fit : static_cast<int64_t>(task_flops / (flops_per_element * rows_at_least));
-  const int64_t chunk = std::clamp(std::min(fit, wanted) / width * width, width, round_up(columns, width));
-  p.column_parts = ceil_div(columns, chunk);
-  const double row_flops = flops_per_element * static_cast<double>(ceil_div(columns, p.column_parts));
-  const int64_t row_chunk = std::max<int64_t>(p.rows, static_cast<int64_t>(task_flops / row_flops) / p.rows * p.rows);
-  p.row_parts = ceil_div(g.m, row_chunk);
-  if (p.row_parts > 1) p.row_parts = round_up(p.row_parts, p.column_parts % 4 == 0 ? 1 : p.column_parts % 2 == 0 ? 2 : 4);  // so that few threads end together
+  // A task's columns of B, as far as one pass walks through them, stay in a cache, and a row of A meets as many as do. With several passes
+  // B is read again by every task: of all ways to cut into enough tasks the one that reads least, A once for every part of the columns, B
+  // once for every part of the rows. (With one pass narrow tasks lose more: threads that write beside each other disturb each other.)
+  const int64_t columns = round_up(std::max<int64_t>(g.n, 1), kPanel), width = p.panels * kPanel, groups = ceil_div(columns, width);
+  const int64_t fit = std::max<int64_t>(1, kCachedB / std::max<int64_t>(1, p.pass_steps * kernel.b_step_bytes / kPanel) / width);  // groups
+  const int64_t most_rows = ceil_div(g.m, p.rows);
+  const double flops = 2.0 * static_cast<double>(depth) * static_cast<double>(columns) * static_cast<double>(std::max<int64_t>(g.m, kRowsOfReading));
+  const auto tasks = std::max<int64_t>(1, static_cast<int64_t>(flops / task_flops));
+  const int64_t fewest = ceil_div(groups, fit), most = p.passes == 1 && fewest * most_rows >= tasks ? fewest : std::min(groups, std::max(tasks, fewest));
+  std::pair<int64_t, int64_t> best{};  // tasks too few, numbers read
+  for (int64_t parts = fewest; parts <= most; ++parts) {
+    int64_t row_parts = std::clamp<int64_t>(ceil_div(tasks, parts), 1, most_rows);
+    if (row_parts > 1) row_parts = round_up(row_parts, parts % 4 == 0 ? 1 : parts % 2 == 0 ? 2 : 4);  // so that few threads end together
+    const std::pair<int64_t, int64_t> cost{std::max<int64_t>(0, tasks - parts * row_parts), g.m * parts + columns * row_parts};
+    if (parts > fewest && cost >= best) continue;
+    best = cost;
+    p.column_parts = parts;
+    p.row_parts = row_parts;
+  }
+
+  for (int t = 0; t < g.term_count; ++t) {
+    const bool conflicts = g.terms[t].lda * kernel.element_bytes % kConflictingStride == 0 && g.m > 1 && columns / p.column_parts >= kStagedColumns;
+    const int64_t unit = static_cast<int64_t>(kernel.step_k) * kernel.step_multiple;
+    p.in_place[t] = kernel.in_place && !conflicts ? g.terms[t].b.k / unit * kernel.step_multiple : 0;
+  }
   return p;
 }
 
@@ -105,17 +118,17 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
   const int64_t c_bytes = g.c_dtype == DType::bf16 ? 2 : kernel.sum_bytes;
   const int64_t carry_tile = p.rows * p.panels * kPanel * kernel.sum_bytes;
   const int64_t staged_row = p.pass_steps * kernel.a_step_bytes + 64;  // off a power of two: rows must not share cache sets
-  std::byte* staged = pool.scratch(thread, static_cast<size_t>(staged_row * p.rows + 4 * 64), kStageSlot);
+  std::byte* staged = pool.scratch(thread, static_cast<size_t>(staged_row * p.rows + kStretches * 64), kStageSlot);
   std::byte* carry = p.passes > 1 ? pool.scratch(thread, static_cast<size_t>(carry_tile * blocks * (columns.end - columns.begin)), kCarrySlot)
                                   : nullptr;
 
   int term = 0;
   int64_t at = 0;  // step within the term
   for (int64_t pass = 0; pass < p.passes; ++pass) {
-    Stretch stretches[4];
+    Stretch stretches[kStretches];
     int count = 0;
     for (int64_t left = p.pass_steps; left > 0 && term < g.term_count;) {
-      const int64_t take = std::min(left, p.steps[term] - at);
+      const int64_t take = std::min(left, (at < p.in_place[term] ? p.in_place[term] : p.steps[term]) - at);
       if (take > 0) stretches[count++] = {term, at, take};
       at += take;
       left -= take;
@@ -128,7 +141,7 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
     for (int64_t i = 0; i < blocks; ++i) {
       const Range block = block_rows(i), next = i + 1 < blocks ? block_rows(i + 1) : Range{block.end, block.end};
       const int height = static_cast<int>(block.end - block.begin);
-      TileSegment segments[4] = {};
+      TileSegment segments[kStretches] = {};
       std::byte* stage_at = staged;
       for (int s = 0; s < count; ++s) {
         const auto [t, begin, steps] = stretches[s];
@@ -139,7 +152,7 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
         segment.steps = steps;
         segment.step_stride = kernel.a_step_bytes;
         segment.panel_stride = packed_bytes(g.terms[t].b.dtype, k, kPanel);
-        if (p.in_place[t]) {
+        if (begin < p.in_place[t]) {
           segment.a = a;
           segment.row_stride = row_bytes;
         } else {
@@ -317,7 +330,7 @@ void gemm_tiled(ThreadPool& pool, std::span<const Gemm> problems, const TileKern
   for (const Gemm& g : problems)
     for (int t = 0; t < g.term_count; ++t)
       flops += 2.0 * static_cast<double>(std::max<int64_t>(g.m, 1)) * static_cast<double>(g.n) * static_cast<double>(g.terms[t].b.k);
-  const double task_flops = std::clamp(flops / kTasksWanted, kSmallestTask, kLargestTask);
+  const double task_flops = std::max(flops / kTasksWanted, kSmallestTask);
   std::vector<Plan> plans;
   plans.reserve(problems.size());
   int64_t tasks = 0;
