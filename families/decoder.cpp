@@ -16,6 +16,13 @@ Component vocabulary_head(const PlainDecoder& d) {
   return head;
 }
 
+Json table(const Component& c) {
+  Json out = c.options;
+  out["kind"] = c.kind;
+  return out;
+}
+Component further_head(const LayerSpec& last) { return {"further", {{"depth", 1}, {"mixer", table(last.mixer)}, {"channel", table(last.channel)}}}; }
+
 // What says nothing about models whose layers are all mixtures.
 void settle(PlainDecoder& d) {
   if (std::find(d.sparse.begin(), d.sparse.end(), true) == d.sparse.end()) d.sparse.clear();
@@ -46,6 +53,7 @@ ModelSpec spec_of(const PlainDecoder& d) {
   for (size_t i = 0; i < d.attention.size(); ++i)
     spec.layers.push_back({d.latent ? Component{"mla", d.latent->to_json(spec)} : Component{"attention", d.attention[i].to_json(spec)}, !d.sparse.empty() && d.sparse[i] ? component_of(d.experts) : ffn});
   spec.heads = {vocabulary_head(d)};
+  if (d.further) spec.heads.push_back(further_head(spec.layers.back()));
   return spec;
 }
 
@@ -54,8 +62,9 @@ AttentionOptions latent_stand_in(const MlaOptions& latent) {
 }
 
 DecoderOr decoder_of(const ModelSpec& spec) {
-  if (spec.heads.size() != 1 || spec.heads[0].kind != "vocabulary") return {{}, "other heads than one for the vocabulary"};
-  PlainDecoder d{.spec = spec};
+  const bool further = spec.heads.size() == 2 && spec.heads[1] == further_head(spec.layers.back());
+  if (spec.heads.size() != (further ? 2 : 1) || spec.heads[0].kind != "vocabulary") return {{}, "other heads than one for the vocabulary"};
+  PlainDecoder d{.spec = spec, .further = further};
   d.spec.layers.clear();
   d.spec.heads = PlainDecoder{}.spec.heads;
   const Component* dense = nullptr;
@@ -386,12 +395,17 @@ Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family
     family.keys(reading, again);
     cfg.finish();
     settle(again);
+    if (family.names.further_layer) again.further = d.further;  // the file's tensors say it
     again.spec.init_scaled_residual = d.spec.init_scaled_residual;  // no family has a key for it
     if (!(again == d)) return {{}, difference(spec_of(d).to_json(), spec_of(again).to_json())};
   } catch (const Error& e) {
     return {{}, e.what()};
   }
   return {config, ""};
+}
+
+void complete_further(ModelSpec& spec, const SafetensorsReader& file) {
+  if (file.find("model.layers." + std::to_string(spec.layers.size()) + ".eh_proj.weight")) spec.heads.push_back(further_head(spec.layers.back()));
 }
 
 std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames& present, const DecoderFamily& family) {
@@ -417,15 +431,16 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
   both(names.embedding, "embedding");
   if (names.positions) both(names.positions, "positions");
   if (names.embedding_norm) both(names.embedding_norm, "embedding_norm", names.centre, names.gain);
-  for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const std::string layer = names.layer + std::to_string(i) + ".", ours = "layers." + std::to_string(i) + ".", mixer = ours + "mixer.", channel = ours + "channel.";
+  // Layer i of the files, whose parts are those of layer `like` here.
+  const auto name_layer = [&](size_t i, const std::string& ours, size_t like) {
+    const std::string layer = names.layer + std::to_string(i) + ".", mixer = ours + "mixer.", channel = ours + "channel.";
     for (const auto& [name, parameter] : {std::pair(names.mixer_norm, "mixer_norm"), std::pair(names.mixer_post_norm, "mixer_post_norm"), std::pair(names.channel_norm, "channel_norm"),
                                           std::pair(names.channel_post_norm, "channel_post_norm")})
       if (name) both(layer + name, ours + parameter, names.centre, names.gain);
     if (map.has(mixer + "latent_down")) {
-      name_latent(map, theirs(layer) + "self_attn.", mixer, mla_options(spec, i));
+      name_latent(map, theirs(layer) + "self_attn.", mixer, mla_options(spec, like));
     } else if (names.qkv && names.grouped) {
-      const AttentionOptions a = attention_options(spec, i);
+      const AttentionOptions a = attention_options(spec, like);
       for (const bool bias : {false, true}) {
         if (bias && !map.has(mixer + "query_bias")) continue;
         const int64_t row = bias ? 1 : spec.width, head = a.head_dim * row, group = a.heads / a.kv_heads, rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
@@ -449,8 +464,8 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
       if (names.attention_gate) both(layer + names.attention_gate, mixer + "gate");
     }
     if (family.experts && map.has(channel + "router")) {
-      name_experts(map, model, i, theirs(layer), *family.experts, present);
-      continue;
+      name_experts(map, spec.layers[like].channel, channel, theirs(layer), *family.experts, present);
+      return;
     }
     if (!map.has(channel + "up")) {
       both(layer + names.up, channel + "gate");  // the one matrix into a layer without gates
@@ -461,6 +476,13 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
       both(layer + names.up, channel + "up");
     }
     both(layer + names.down, channel + "down");
+  };
+  for (size_t i = 0; i < spec.layers.size(); ++i) name_layer(i, "layers." + std::to_string(i) + ".", i);
+  if (map.has("further.1.project")) {
+    const size_t last = spec.layers.size();
+    name_layer(last, "further.1.", last - 1);
+    for (const auto& [name, parameter] : {std::pair("enorm", "embedding_norm"), std::pair("hnorm", "hidden_norm"), std::pair("eh_proj", "project"), std::pair("shared_head.norm", "norm")})
+      both(names.layer + std::to_string(last) + "." + name, std::string("further.1.") + parameter);
   }
   both(names.final_norm, "final_norm", names.centre, names.gain);
   if (!spec.tied) both(names.head, "head");

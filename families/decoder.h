@@ -23,6 +23,7 @@ struct PlainDecoder {
   std::string activation = "silu";
   bool gated = true, ffn_bias = false, head_bias = false;
   double logit_scale = 1, logit_softcap = 0;
+  bool further = false;                     // one module more, with a layer like the last, predicts a token further
   bool operator==(const PlainDecoder&) const = default;
 };
 ModelSpec spec_of(const PlainDecoder& decoder);
@@ -113,7 +114,7 @@ struct DecoderNames {
   const char* gain = ".weight";   // of norms
   const char* attention_gate = nullptr;
   double centre = 0;              // gains are stored less this
-  bool further_layer = false;     // files may hold one layer more, which predicts further tokens
+  bool further_layer = false;     // files may hold one layer more, which predicts a token further
   const char* beside = nullptr;   // start of the names of such a layer's tensors where they have a place of their own
   std::array<const char*, 2> ignored = {};  // ends of names of tensors that files may hold and nobody needs
 };
@@ -129,6 +130,8 @@ struct DecoderFamily {
 std::string difference(const Json& a, const Json& b, const std::string& where = "");
 ModelSpec read_decoder(Config& cfg, const DecoderFamily& family);
 Family::Written write_decoder(const ModelSpec& spec, const DecoderFamily& family);
+// A file that holds such a layer makes a model that has it.
+void complete_further(ModelSpec& spec, const SafetensorsReader& file);
 std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames& present, const DecoderFamily& family);
 
 template <const DecoderFamily& kFamily> Family decoder_family(const char* meaning) {
@@ -138,9 +141,11 @@ template <const DecoderFamily& kFamily> Family decoder_family(const char* meanin
             for (const char* end : kFamily.names.ignored)
               if (end && tensor.ends_with(end)) return true;
             if (kFamily.names.beside && tensor.starts_with(kFamily.names.beside)) return true;
-            if (kFamily.names.further_layer && tensor.starts_with(kFamily.names.layer + std::to_string(spec.layers.size()) + ".")) return true;
+            const std::string further = kFamily.names.layer + std::to_string(spec.layers.size()) + ".";  // its copies of what it shares
+            if (kFamily.names.further_layer && (tensor == further + "embed_tokens.weight" || tensor == further + "shared_head.head.weight")) return true;
             return skeleton_ignores(spec, tensor) || (spec.tied && tensor == std::string(kFamily.names.head) + ".weight");
-          }};
+          },
+          kFamily.names.further_layer ? complete_further : nullptr};
 }
 
 }  // namespace gamut

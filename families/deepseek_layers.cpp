@@ -52,9 +52,9 @@ void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const S
   if (e.groups > 1) e.group_score = "sum2";
 }
 
-void further_layer(Keys& k) {
-  k.ignore({"num_nextn_predict_layers", "num_mtp_layers"}, "a model beside this one");
-  if (!k.reading()) k.json()["num_nextn_predict_layers"] = 0;
+void further_layer(Keys& k, const PlainDecoder& d) {
+  k.ignore({"num_nextn_predict_layers", "num_mtp_layers"}, "the tensors say it");
+  if (!k.reading()) k.json()["num_nextn_predict_layers"] = d.further ? 1 : 0;
 }
 
 void latent_keys(Keys& k, PlainDecoder& d, const LatentDefaults& defaults) {

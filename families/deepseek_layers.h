@@ -18,8 +18,8 @@ struct SparseKeys {
 };
 void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const SparseKeys& keys);
 
-// A layer beyond the last that predicts further tokens is a model beside this one.
-void further_layer(Keys& k);
+// A layer beyond the last that predicts a token further: whether it is there, the file's tensors say.
+void further_layer(Keys& k, const PlainDecoder& d);
 
 // Latent attention in place of d.attention; sizes() has read heads and qk_rope_head_dim (kLatentSizes), rotation() the rotation.
 struct LatentDefaults {

@@ -30,7 +30,7 @@ void keys(Keys& k, PlainDecoder& d) {
   k.only("scoring_func", "sigmoid", "another score of experts");
   k.only("topk_method", "noaux_tc", "another choice of experts");
   k.only("moe_layer_freq", 1, "dense layers between sparse ones");
-  further_layer(k);
+  further_layer(k, d);
   rotation(k, d);
   latent_keys(k, d, {});
   interleave(k, d);
@@ -56,7 +56,7 @@ void lite_keys(Keys& k, PlainDecoder& d) {
   k.only("scoring_func", "sigmoid", "another score of experts");
   k.only("topk_method", "noaux_tc", "another choice of experts");
   k.only("partial_rotary_factor", 1.0, "a rotary part of which a part rotates");
-  further_layer(k);
+  further_layer(k, d);
   rotation(k, d);
   latent_keys(k, d, {.query_rank = 768, .nope = 192, .value = 256});
   interleave(k, d);

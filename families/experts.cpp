@@ -20,6 +20,7 @@ Component component_of(const Experts& e) {
   differs(options, "shared_bias", e.shared_bias, e.bias);
   differs(options, "limit", e.limit, usual.limit);
   differs(options, "up_shift", e.up_shift, usual.up_shift);
+  differs(options, "identity_experts", e.identity, usual.identity);
   differs(options, "shared_hidden", e.shared_hidden, usual.shared_hidden);
   differs(options, "shared_gate", e.shared_gate, usual.shared_gate);
   if (e.weigh_input) options["weigh"] = "input";
@@ -51,9 +52,9 @@ ExpertsOr experts_of(const Component& channel) {
   if (channel.kind != "moe") return cannot("the channel mixer " + channel.kind);
   const auto moe = options_of<MoeOptions>(channel);
   if (moe.drop.limited()) return cannot("a capacity that drops tokens");
-  if (moe.routed() > moe.experts) return cannot("experts without weights");
+  if (moe.zero_experts > 0) return cannot("experts that give nothing");
   if (moe.residual) return cannot("shares of routed and shared experts");
-  Experts e{.count = moe.experts, .top_k = moe.top_k, .hidden = moe.expert.hidden, .shared_hidden = moe.shared_hidden, .activation = channel.options.value("activation", "silu"),
+  Experts e{.count = moe.experts, .top_k = moe.top_k, .hidden = moe.expert.hidden, .shared_hidden = moe.shared_hidden, .identity = moe.identity_experts, .activation = channel.options.value("activation", "silu"),
             .gated = moe.expert.gated, .bias = moe.expert.bias, .shared_bias = moe.shared_bias, .shared_gate = moe.shared_gate, .weigh_input = moe.weigh_input, .limit = moe.expert.limit, .up_shift = moe.expert.up_shift};
   if (moe.router == "sparsemixer") {
     e.router = moe.router;
@@ -188,17 +189,16 @@ void name_shared(NameMap& map, const std::string& theirs, const std::string& mod
 
 }  // namespace
 
-void name_experts(NameMap& map, const Model& model, size_t layer, const std::string& prefix, const ExpertDialect& x, const TensorNames& present) {
-  const std::string ours = "layers." + std::to_string(layer) + ".channel.";
+void name_experts(NameMap& map, const Component& experts, const std::string& ours, const std::string& prefix, const ExpertDialect& x, const TensorNames& present) {
   const std::string theirs = prefix + (present.contains(prefix + "mlp." + x.router + ".weight") ? "mlp" : x.module) + ".";
   // Some families know no scale of gates.
-  const auto moe = options_of<MoeOptions>(model.spec().layers[layer].channel);
+  const auto moe = options_of<MoeOptions>(experts);
   const double scale = x.scale_key || moe.router == "sparsemixer" ? 1 : options_of<TopKOptions>({moe.router, moe.router_options}).scale;
   map.whole(theirs + x.router + ".weight", ours + "router");
   if (map.has(ours + "router_linear_bias")) map.whole(theirs + x.router + ".bias", ours + "router_linear_bias");
   if (map.has(ours + "router_bias")) {
-    const int64_t experts = map.shape(ours + "router_bias")[0];
-    map.reshaped(theirs + x.router_selection, ours + "router_bias", x.selection_row ? std::vector<int64_t>{1, experts} : std::vector<int64_t>{experts});
+    const int64_t routed = map.shape(ours + "router_bias")[0];
+    map.reshaped(theirs + x.router_selection, ours + "router_bias", x.selection_row ? std::vector<int64_t>{1, routed} : std::vector<int64_t>{routed});
   }
   if (map.has(ours + "shared_down")) name_shared(map, (x.shared_beside ? prefix : theirs) + x.shared + ".", theirs, ours, x);
   name_routed(map, theirs, ours, x, scale, present);
@@ -250,7 +250,7 @@ std::vector<StoredTensor> sparse_tensors(const Model& model, const TensorNames& 
   map.skeleton(model.spec(), dialect);
   for (size_t i = 0; i < model.spec().layers.size(); ++i) {
     if (model.spec().layers[i].channel.kind == "ffn") name_gated_ffn(map, i);
-    else name_experts(map, model, i, "model.layers." + std::to_string(i) + ".", experts, present);
+    else name_experts(map, model.spec().layers[i].channel, "layers." + std::to_string(i) + ".channel.", "model.layers." + std::to_string(i) + ".", experts, present);
   }
   return map.take();
 }

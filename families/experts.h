@@ -9,7 +9,7 @@ class Keys;  // families/decoder.h
 
 // A mixture of experts as published models tell them apart. What matters to training alone is left out, but for the loss that transformers adds.
 struct Experts {
-  int64_t count = 8, top_k = 2, hidden = 0, shared_hidden = 0;
+  int64_t count = 8, top_k = 2, hidden = 0, shared_hidden = 0, identity = 0;  // identity: experts that give back their input
   std::string activation = "silu";
   bool gated = true, bias = false, shared_bias = false, shared_gate = false, weigh_input = false;
   double limit = 0, up_shift = 0;  // of the gated product
@@ -69,8 +69,8 @@ void expert_keys(Keys& k, Experts& experts, const ExpertDialect& dialect);
 // The same for families that are not plain decoders: reading; writing into `config`, or why the keys cannot express the component.
 Component take_experts(Config& cfg, const ExpertDialect& dialect);
 std::string write_experts(const Component& channel, const ExpertDialect& dialect, Json& config);
-// The tensors of one layer, below `prefix` (model.layers.0.).
-void name_experts(NameMap& map, const Model& model, size_t layer, const std::string& prefix, const ExpertDialect& dialect, const TensorNames& present);
+// The tensors of one layer's experts, below `prefix` (model.layers.0.); ours below `ours` (layers.0.channel.).
+void name_experts(NameMap& map, const Component& experts, const std::string& ours, const std::string& prefix, const ExpertDialect& dialect, const TensorNames& present);
 
 // Whole families: every layer a mixture of experts, or a dense gated one where the dialect allows it.
 ModelSpec read_sparse(Config& cfg, const Dialect& dialect, const ExpertDialect& experts);

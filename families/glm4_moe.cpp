@@ -22,7 +22,7 @@ void keys(Keys& k, PlainDecoder& d) {
   sparse_keys(k, d, kExperts, {.dense_hidden = 10944, .first_sparse = 1});
   bool normalised = d.attention[0].qk_norm == QkNorm::head;
   k.flag("use_qk_norm", normalised, false);
-  further_layer(k);
+  further_layer(k, d);
   rotation(k, d, 10000, true, 0.5);
   common(k, d, false);
   if (!k.reading()) return;

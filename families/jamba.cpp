@@ -87,7 +87,7 @@ std::vector<StoredTensor> tensors(const Model& model, const TensorNames& present
     if (spec.layers[i].mixer.kind == "attention") map.attention(spec, i, {"", ""});
     else name_mamba(map, theirs + "mamba.", ours + "mixer.");
     if (spec.layers[i].channel.kind == "moe") {
-      name_experts(map, model, i, theirs, kExperts, present);
+      name_experts(map, model.spec().layers[i].channel, "layers." + std::to_string(i) + ".channel.", theirs, kExperts, present);
     } else {
       for (const char* name : {"gate", "up", "down"}) map.whole(theirs + "feed_forward." + name + "_proj.weight", ours + "channel." + name);
     }

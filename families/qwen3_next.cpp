@@ -81,7 +81,7 @@ std::vector<StoredTensor> tensors(const Model& model, const TensorNames& present
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     if (spec.layers[i].mixer.kind == "gated_deltanet") name_linear(map, spec, i);
     if (spec.layers[i].channel.kind == "ffn") name_gated_ffn(map, i);
-    else name_experts(map, model, i, "model.layers." + std::to_string(i) + ".", kExperts, present);
+    else name_experts(map, spec.layers[i].channel, "layers." + std::to_string(i) + ".channel.", "model.layers." + std::to_string(i) + ".", kExperts, present);
   }
   return map.take();
 }

@@ -152,6 +152,44 @@ Scores score(Model& model, const Device& device, const Example& example, const S
   return scores;
 }
 
+std::vector<Drafts> count_drafts(const Model& model, const Scores& scores, const Example& e) {
+  const int64_t t = e.length, v = model.spec().vocab;
+  const auto said = [&](const Tensor& logits) {
+    std::vector<int32_t> best(static_cast<size_t>(e.rows * t));
+    for (size_t i = 0; i < best.size(); ++i) {
+      const auto at = static_cast<int64_t>(i) * v;
+      const auto value = [&](int64_t token) { return logits.dtype() == DType::f64 ? logits.data<double>()[at + token] : static_cast<double>(logits.data<float>()[at + token]); };
+      for (int64_t token = 1; token < v; ++token)
+        if (value(token) > value(best[i])) best[i] = static_cast<int32_t>(token);
+    }
+    return best;
+  };
+  std::vector<Drafts> all;
+  const std::vector<int32_t> next = said(scores.tensors.at("logits"));
+  // A draft is looked at while all before it were accepted; and only along the text is it known what the model says next.
+  std::vector<bool> right(next.size());
+  const auto is_text = [&](int64_t i, int64_t ahead, int32_t token) {
+    return i % t + ahead < t && e.mask[static_cast<size_t>(i + ahead)] && e.ids[static_cast<size_t>(i + ahead)] == token;
+  };
+  for (size_t i = 0; i < next.size(); ++i) right[i] = is_text(static_cast<int64_t>(i), 1, next[i]);
+  for (const auto& head : model.heads()) {
+    const int64_t depth = head->further();
+    if (depth == 0) continue;
+    const std::vector<int32_t> draft = said(scores.tensors.at(head->name()));
+    Drafts drafts{.depth = depth};
+    for (int64_t i = 0; i < static_cast<int64_t>(next.size()); ++i) {
+      const auto at = static_cast<size_t>(i);
+      if (!right[at] || i % t + depth >= t || !e.mask[at + static_cast<size_t>(depth)]) continue;
+      ++drafts.drafted;
+      const bool accepted = draft[at] == next[at + static_cast<size_t>(depth)];
+      drafts.accepted += accepted;
+      right[at] = accepted && is_text(i, depth + 1, draft[at]);
+    }
+    all.push_back(drafts);
+  }
+  return all;
+}
+
 void write_scores(const Scores& scores, const std::filesystem::path& path) {
   std::vector<TensorBytes> bytes;
   bool wide = false;

@@ -33,6 +33,13 @@ struct Scores {
 // Gradients are left in the model's parameters.
 Scores score(Model& model, const Device& device, const Example& example, const ScoreOptions& options);
 
+// How often what a head for further tokens drafts is what the model itself would say there, given the text up to it: the share that greedy
+// decoding would accept. Counted where the model says what the text says and took the drafts before, as only then a draft is looked at.
+struct Drafts {
+  int64_t depth = 0, drafted = 0, accepted = 0;
+};
+std::vector<Drafts> count_drafts(const Model& model, const Scores& scores, const Example& example);
+
 // The tensors and `loss`, all f32 (f64 in the reference mode).
 void write_scores(const Scores& scores, const std::filesystem::path& path);
 // The gradient of every stored tensor under its checkpoint name.

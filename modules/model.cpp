@@ -177,6 +177,7 @@ void Model::after_step(double progress) {
   for (Stack* stack : {&encoder_, &decoder_})
     for (Layer& layer : stack->layers)
       if (layer.channel) layer.channel->after_step(progress);
+  for (const auto& head : heads_) head->after_step(progress);
 }
 
 std::vector<std::unique_ptr<MixerState>> Model::start(Tape& tape, int64_t batch, int64_t capacity) const {

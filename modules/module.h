@@ -72,6 +72,9 @@ struct Pass {
   std::vector<ops::LayerScores> pooled;
   double pooled_coefficient = 0;
   ops::DistanceBias relative_bias;  // left by an attention with a table of its own, for those that share it [T5]
+  Tensor shortcut;                  // left by a channel mixer for the next layer's to add [LongCat-Flash]
+  Tensor further;                   // left by the head of further_depth for the next such head to go on from
+  int64_t further_depth = 0;
   Tensor first_values;              // values of the first mixer that leaves them, for mixers that mix them in later [RWKV-7]
   // Filled by the model for the component it is about to run.
   Tensor positions_N;               // int32 [B·T]
@@ -92,6 +95,8 @@ class Head {
   virtual Tensor features(Pass& pass, const Tensor& hidden_BTD) const = 0;
   // The classifier, classes × D'; null: the features are the result.
   virtual ops::LinearWeight classifier() const = 0;
+  virtual int64_t further() const { return 0; }  // how many tokens beyond the next one are between a position and what it predicts
+  virtual void after_step(double /*progress*/) {}
   virtual double softcap() const { return 0; }  // > 0: classes end as softcap·tanh(class / softcap)
 };
 

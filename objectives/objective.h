@@ -82,6 +82,7 @@ std::unique_ptr<Objective> build_span_corruption(Config& options);
 std::unique_ptr<Objective> build_denoising(Config& options);
 std::unique_ptr<Objective> build_classification(Config& options);
 std::unique_ptr<Objective> build_mlm(Config& options);
+std::unique_ptr<Objective> build_multi_token(Config& options);
 std::unique_ptr<Objective> build_mlm_nsp(Config& options);
 
 }  // namespace gamut

@@ -6,6 +6,10 @@ namespace gamut {
 const std::vector<RegisteredObjective>& objectives() {
   static const std::vector<RegisteredObjective> rows{
       {"causal", "Next-token prediction: every position sees itself and what came before, and predicts the next token; the mean of −log p. [Bengio et al. 2003]", build_causal},
+      {"multi_token",
+       "Several next tokens: the loss of causal, and weight/D times that of each of the model's D heads for tokens further on (kind further), every sum divided by the number of next tokens; weight = D adds them "
+       "as they are. Option: weight (0.3). [Gloeckle et al., multi-token prediction, 2024; DeepSeek-AI, DeepSeek-V3, 2024]",
+       build_multi_token},
       {"prefix", "Prefix language model: the first tokens of a row see each other, the rest is predicted from left to right and bears the loss; rows are cut at a random place. [Raffel et al., T5, 2020]",
        build_prefix},
       {"masked_diffusion",

@@ -140,6 +140,9 @@ CASES = {
                                        first_k_dense_replace=1, n_shared_experts=2, mlp_bias=True, attention_bias=True,
                                        **rope("yarn", original_max_position_embeddings=8, mscale=0.7, mscale_all_dim=0.9))),
     "deepseek_v3": ("DeepseekV3", dict(LATENT | CHOSEN, n_routed_experts=6, n_group=3, topk_group=2, first_k_dense_replace=1, rope_interleave=False, num_mtp_layers=0, attention_bias=True)),
+    "deepseek_v3-further": ("DeepseekV3Mtp", dict(LATENT | CHOSEN, num_hidden_layers=2, n_routed_experts=4, n_group=1, topk_group=1, first_k_dense_replace=1, num_mtp_layers=1)),
+    "longcat_flash": ("LongcatFlash", dict({key: value for key, value in LATENT.items() if key not in ("intermediate_size", "num_hidden_layers")}, num_layers=2, head_dim=4, ffn_hidden_size=20, expert_ffn_hidden_size=6,
+                                           n_routed_experts=3, zero_expert_num=2, moe_topk=2, routed_scaling_factor=1.7)),
     "glm4_moe": ("Glm4Moe", dict(LAYERS | CHOSEN, head_dim=8, attention_bias=True, use_qk_norm=True, routed_scaling_factor=1.3, num_mtp_layers=0,
                                  rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
     "glm4_moe_lite": ("Glm4MoeLite", dict(LATENT | CHOSEN, mlp_layer_types=["sparse", "dense", "sparse"])),
@@ -160,7 +163,7 @@ SEEDS = {"gemma2": 2, "jamba": 2, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5
 
 # The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
 SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "switch_transformers", "bart", "mbart")
-LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"llada": "masked_diffusion", "dream": "masked_diffusion",
+LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"deepseek_v3-further": "multi_token", "llada": "masked_diffusion", "dream": "masked_diffusion",
                                             "ForMaskedLM": "mlm", "ForPreTraining": "mlm+nsp", "ForSequenceClassification": "classification", "Model": None}
 
 
@@ -240,7 +243,7 @@ def build(name):
         inputs = translate(ids, config.decoder_start_token_id)
     elif loss == "masked_diffusion":
         inputs = hide(ids, config.mask_token_id)
-    elif loss == "causal":
+    elif loss in ("causal", "multi_token"):
         mask = padding(ids)
         inputs = {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
     else:

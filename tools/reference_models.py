@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -315,3 +315,52 @@ class Deepseek(Plain):
             x = x + self._channel(layer.mlp, layer.post_attention_layernorm(x))
         logits = self.lm_head(self.model.norm(x))
         return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
+
+
+def LongcatFlash(settings):
+    """transformers' model with files as published: experts that give back their input have no weights."""
+    config = transformers.LongcatFlashConfig(**settings)
+    base = in_float64("LongcatFlashForCausalLM")
+
+    class Published(base):
+        def save_pretrained(self, folder, **more):
+            base.save_pretrained(self, folder, **more)
+            path = pathlib.Path(folder) / "model.safetensors"
+            save_file({key: value for key, value in load_file(path).items() if ".experts." not in key or int(key.split(".experts.")[1].split(".")[0]) < config.n_routed_experts}, path, {"format": "pt"})
+
+    Published.__name__ = base.__name__
+    return Published(config)
+
+
+def DeepseekV3Mtp(settings):
+    """DeepSeek V3 with the module behind its last layer that predicts a token further, as files hold it; the loss is its training's, λ = 0.3."""
+    config = transformers.DeepseekV3Config(**settings)
+    config._experts_implementation = "eager"
+    base = in_float64("DeepseekV3ForCausalLM")
+
+    class Mtp(base):
+        def __init__(self, config):
+            config.num_hidden_layers += 1
+            super().__init__(config)
+            config.num_hidden_layers -= 1
+            module, norm = self.model.layers[-1], type(self.model.norm)
+            module.enorm, module.hnorm = norm(config.hidden_size, config.rms_norm_eps), norm(config.hidden_size, config.rms_norm_eps)
+            module.eh_proj = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=False)
+            module.shared_head = nn.ModuleDict({"norm": norm(config.hidden_size, config.rms_norm_eps)})
+
+        def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+            b, t = input_ids.shape
+            hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+            module = self.model.layers[-1]
+            known = self.model.embed_tokens(F.pad(input_ids[:, 1:], (0, 1)))
+            x = module.eh_proj(torch.cat([module.enorm(known), module.hnorm(hidden)], -1))
+            mask = torch.full((t, t), torch.finfo(x.dtype).min, dtype=x.dtype).triu(1).expand(b, 1, t, t)
+            x = module(x, attention_mask=mask, position_embeddings=self.model.rotary_emb(x, torch.arange(t)[None]), position_ids=torch.arange(t)[None])
+            logits, further = self.lm_head(hidden), self.lm_head(module.shared_head["norm"](x))
+            loss = 0
+            for weight, out, ahead in ((1, logits, 1), (0.3, further, 2)):
+                loss = loss + weight * F.cross_entropy(out[:, :-ahead].flatten(0, 1), labels[:, ahead:].flatten(), ignore_index=-100, reduction="sum")
+            return SimpleNamespace(logits=logits, **{"further_logits.1": further}, loss=loss / (labels[:, 1:] >= 0).sum())
+
+    Mtp.__name__ = base.__name__
+    return Mtp(config)

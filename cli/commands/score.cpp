@@ -12,7 +12,7 @@ namespace {
 struct Arguments {
   std::string model, tokens, logits, grads, dtype;
   ScoreOptions options;
-  bool json = false;
+  bool json = false, drafts = false;
 };
 
 void run(const Arguments& a) {
@@ -29,8 +29,19 @@ void run(const Arguments& a) {
   Json result = {{"logits", a.logits}};
   if (scores.loss) result["loss"] = *scores.loss;
   if (options.gradients) result["grads"] = a.grads;
+  std::string drafted;
+  if (a.drafts) {
+    const std::vector<Drafts> counts = count_drafts(loaded.model, scores, input);
+    if (counts.empty()) throw Error({.who = "score", .what = "the model has no head for tokens beyond the next, so it drafts none"});
+    result["drafts"] = Json::array();
+    for (const Drafts& d : counts) {
+      const double rate = d.drafted > 0 ? static_cast<double>(d.accepted) / static_cast<double>(d.drafted) : 0;
+      result["drafts"].push_back({{"depth", d.depth}, {"drafted", d.drafted}, {"accepted", d.accepted}, {"rate", rate}});
+      drafted += fmt::format("drafts {} further: {} of {} accepted ({:.1f} %)\n", d.depth, d.accepted, d.drafted, 100 * rate);
+    }
+  }
   if (a.json) std::cout << result.dump() << '\n';
-  else std::cout << (scores.loss ? fmt::format("loss {:.6f}\n", *scores.loss) : "") << a.logits << '\n' << (options.gradients ? a.grads + "\n" : "");
+  else std::cout << drafted << (scores.loss ? fmt::format("loss {:.6f}\n", *scores.loss) : "") << a.logits << '\n' << (options.gradients ? a.grads + "\n" : "");
 }
 
 }  // namespace
@@ -44,6 +55,7 @@ void build_score(CLI::App& command, int&) {
   command.add_option("--grads", a->grads, "safetensors file to write: the gradient of the loss for every parameter");
   command.add_flag("--hidden-states", a->options.hidden_states, "also hidden_states.N: the embedding, then after each layer");
   command.add_flag("--router-logits", a->options.router_logits, "also router_logits.N of each routing layer");
+  command.add_flag("--drafts", a->drafts, "also how often greedy decoding would accept what heads for further tokens draft along this text");
   add_dtype(command, a->dtype);
   add_json(command, a->json);
   command.callback([a] { run(*a); });

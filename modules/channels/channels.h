@@ -10,6 +10,7 @@ namespace gamut {
 std::unique_ptr<ChannelMixer> build_ffn(const BuildContext& ctx, Config& options);
 std::unique_ptr<ChannelMixer> build_shifted_ffn(const BuildContext& ctx, Config& options);
 std::unique_ptr<ChannelMixer> build_moe(const BuildContext& ctx, Config& options);
+std::unique_ptr<ChannelMixer> build_shortcut(const BuildContext& ctx, Config& options);
 std::unique_ptr<ChannelMixer> build_soft_moe(const BuildContext& ctx, Config& options);
 
 // The options that dense layers and experts share.

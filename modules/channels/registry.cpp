@@ -37,6 +37,10 @@ const std::vector<Registered<ChannelMixer>>& channel_mixers() {
       {"shifted_ffn",
        "A feed-forward layer whose input is mixed with that of the position before: x + (x_prev − x)∘μ. Options as ffn. [Peng et al., RWKV, 2023]",
        build_shifted_ffn},
+      {"shortcut",
+       "Two channel mixers that read the same input: now (a table as of a layer) is added at once, later with the next layer's shortcut, which has no `later` itself: so both may be computed side by side. "
+       "Options: now, later. [Cai et al., Shortcut-connected expert parallelism, 2024; Meituan, LongCat-Flash, 2025]",
+       build_shortcut},
       {"none", "No channel mixer: the layer is its sequence mixer alone.", [](const BuildContext&, Config&) { return std::unique_ptr<ChannelMixer>(); }},
   };
   return rows;

@@ -7,6 +7,6 @@ namespace gamut {
 
 std::unique_ptr<Head> build_vocabulary_head(const BuildContext& ctx, Config& options);
 std::unique_ptr<Head> build_pooled_head(const BuildContext& ctx, Config& options);
-
+std::unique_ptr<Head> build_further_head(const BuildContext& ctx, Config& options);
 
 }  // namespace gamut

@@ -87,6 +87,12 @@ def score_and_generate(work):
     expect(set(read_header(grads)) == set(read_header(model / "model.safetensors")), "a gradient for every tensor of the checkpoint")
     bits = [(f"{out}-{n}", json.loads(gamut("score", model, "--tokens", model / "input.json", "--logits", f"{out}-{n}", "--threads", n, "--json"))) for n in (1, 2)]
     expect(pathlib.Path(bits[0][0]).read_bytes() == pathlib.Path(bits[1][0]).read_bytes(), "the same bits on one thread and on two")
+    further = FIXTURES / "deepseek_v3-further"
+    drafts = json.loads(gamut("score", further, "--tokens", further / "input.json", "--logits", out, "--drafts", "--json"))["drafts"]
+    expect(len(drafts) == 1 and drafts[0]["depth"] == 1 and 0 <= drafts[0]["accepted"] <= drafts[0]["drafted"] <= 30, "drafts are counted", drafts)
+    expect("further_logits.1" in read_header(out), "and their logits are written")
+    refused = subprocess.run([GAMUT, "score", model, "--tokens", model / "input.json", "--logits", out, "--drafts"], capture_output=True, text=True)
+    expect(refused.returncode == 2 and "drafts none" in refused.stderr, "a model that drafts none says so", refused.stderr)
     greedy = json.loads((model / "greedy.json").read_text())
     prompt = work / "prompt.json"
     prompt.write_text(json.dumps({"input_ids": greedy["input_ids"]}))
