@@ -37,6 +37,7 @@ void build_completion(CLI::App& command, int& code);
 void build_data(CLI::App& command, int& code);
 void build_diff(CLI::App& command, int& code);
 void build_doctor(CLI::App& command, int& code);
+void build_downcycle(CLI::App& command, int& code);
 void build_embed(CLI::App& command, int& code);
 void build_explain(CLI::App& command, int& code);
 void build_generate(CLI::App& command, int& code);
@@ -45,5 +46,6 @@ void build_lab(CLI::App& command, int& code);
 void build_score(CLI::App& command, int& code);
 void build_tokenizer(CLI::App& command, int& code);
 void build_train(CLI::App& command, int& code);
+void build_upcycle(CLI::App& command, int& code);
 
 }  // namespace gamut

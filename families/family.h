@@ -107,9 +107,9 @@ void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const T
 // The family that can express the spec: a published one if possible, else `gamut`.
 const Family& family_for(const ModelSpec& spec);
 
-// Writes config.json, model.safetensors in the spec's dtype, and with a tokenizer its files and generation_config.json, each
+// Writes config.json, model.safetensors in `dtype` (empty: the spec's), and with a tokenizer its files and generation_config.json, each
 // completely or not at all.
-void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder);
+void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder, const std::string& dtype = "");
 
 // Row-major matrices [rows, columns] of elements of `element` bytes, one after another, each as [columns, rows].
 std::vector<std::byte> transposed(std::span<const std::byte> matrices, int64_t rows, int64_t columns, size_t element);

@@ -48,10 +48,12 @@ TensorBytes stored_bytes(const Model& model, const StoredTensor& tensor, DType d
   return out;
 }
 
-void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder) {
-  const Family& family = family_for(model.spec());
-  Json config = family.write(model.spec()).config;
-  const DType type = dtype_named(model.spec().dtype);
+void save_model(const Model& model, const Tokenizer* tokenizer, const std::filesystem::path& folder, const std::string& dtype) {
+  ModelSpec spec = model.spec();
+  if (!dtype.empty()) spec.dtype = dtype;
+  const Family& family = family_for(spec);
+  Json config = family.write(spec).config;
+  const DType type = dtype_named(spec.dtype);
   std::set<std::string> buffers;  // biases that steer selection stay exact
   for (const Parameter& p : model.parameters().all())
     if (p.role == Role::buffer) buffers.insert(p.name);

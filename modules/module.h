@@ -42,11 +42,14 @@ struct RoutingRecord {
   double logit_square = 0;      // mean square of the router's logits
   std::vector<int64_t> pairs;   // tokens that took experts a < b together, (0,1), (0,2) … (1,2) …; empty beyond kMostPairedExperts
   int64_t dropped = 0;
+  std::vector<double> gate_E;   // Σ of the weights each expert was given
+  double shared = 0;            // Σ of the shared expert's weights; without a gate of its own each is 1
   std::vector<int32_t> index_Nk;  // only when choices are asked for; −1: dropped, or a slot without an expert
 
   static constexpr int64_t kMostPairedExperts = 256;
   // Adds what another micro-batch of the step did, whose share of the step's tokens is `share`; `*this` starts empty.
   void add(const RoutingRecord& more, double share);
+  double mean_gate() const;  // Σ of a token's weights, mean over tokens
 };
 
 // One run of tokens [B, T] through a model.

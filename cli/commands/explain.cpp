@@ -8,6 +8,7 @@
 #include "families/family.h"
 #include "lab/lab.h"
 #include "modules/channels/routers/router.h"
+#include "modules/conversions/conversion.h"
 #include "modules/registry.h"
 #include "objectives/objective.h"
 
@@ -23,6 +24,8 @@ std::vector<Meaning> meanings() {
   for (const auto& row : sequence_mixers()) all.push_back({"sequence mixer", row.kind, row.meaning});
   for (const auto& row : channel_mixers()) all.push_back({"channel mixer", row.kind, row.meaning});
   for (const auto& row : routers()) all.push_back({"router", row.kind, row.meaning});
+  for (const auto& row : upcycle_methods()) all.push_back({"method of upcycling", row.kind, row.meaning});
+  for (const auto& row : downcycle_methods()) all.push_back({"method of downcycling", row.kind, row.meaning});
   for (const auto& row : objectives()) all.push_back({"objective", row.kind, row.meaning});
   for (const Family& family : families()) all.push_back({"family", family.model_type, family.meaning});
   for (const GlossaryEntry& entry : glossary()) all.push_back({entry.kind, entry.name, entry.meaning});

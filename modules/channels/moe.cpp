@@ -34,17 +34,17 @@ class Moe : public ChannelMixer {
     ops::Dispatch dispatch{routing.index_Nk, routing.weight_Nk, routing.most_rows};
     int64_t dropped = 0;
     if (options_.drop.limited() && (options_.drop.always || tape.training())) limit(pass, routing, dispatch, dropped);
-    if (pass.routing && tape.runs()) record(pass, routing, dispatch.index_Nk, dropped);
     Tensor shares;
     if (shared_ && shared_->mix) {
       shares = two_shares(tape, x);
       dispatch.weight_Nk = times_share(tape, dispatch.weight_Nk, shares);
     }
+    if (pass.routing && tape.runs()) record(pass, routing, dispatch, dropped);
     Tensor passed;  // through identity experts
     if (options_.routed() > options_.experts) passed = weightless(tape, x, dispatch);
     Tensor y = options_.weigh_input ? weighed_input(tape, x, dispatch) : ops::moe(tape, x, dispatch, experts_);
     if (passed) y = ops::add(tape, y, passed.reshape(y.shape()));
-    if (shared_) y = ops::add(tape, y, shared(tape, x, shares));
+    if (shared_) y = ops::add(tape, y, shared(pass, x, shares));
     return y;
   }
 
@@ -129,24 +129,42 @@ class Moe : public ChannelMixer {
   }
 
   // With a gate or a share: a mixture of one expert, which every token takes with its own weight.
-  Tensor shared(Tape& tape, const Tensor& x, const Tensor& shares) const {
+  Tensor shared(Pass& pass, const Tensor& x, const Tensor& shares) const {
+    Tape& tape = pass.tape;
+    RoutingRecord* record = pass.routing && tape.runs() ? &pass.routing->back() : nullptr;
+    if (record) record->shared = static_cast<double>(x.rows());
     if (!shared_->gate && !shares) return ops::ffn(tape, x, shared_->weights);
     const Tensor index = tape.zeros({x.rows(), 1}, DType::i32);
     const Tensor weight = shares ? ops::rowwise(
                                        tape, "router", shares, 1, [](int64_t, const double* p, double* out) { out[0] = p[1]; },
                                        [](int64_t, const double*, const double* d, double* dp) { dp[1] = d[0]; })
                                  : ops::map(tape, kernels::Formula::sigmoid, {ops::linear(tape, x, {shared_->gate, Tensor()}, shared_->gate.dtype())});
+    if (record) record->shared = sum_of(weight);
     return ops::moe(tape, x, {index, weight.reshape({x.rows(), 1})}, shared_->weights);
   }
 
-  void record(Pass& pass, const ops::Routing& routing, const Tensor& taken_Nk, int64_t dropped) const {
+  static double sum_of(const Tensor& weights) {
+    double sum = 0;
+    with_float_type(weights.dtype(), [&]<class P>() {
+      for (const P w : weights.span<P>()) sum += static_cast<double>(w);
+    });
+    return sum;
+  }
+
+  void record(Pass& pass, const ops::Routing& routing, const ops::Dispatch& dispatch, int64_t dropped) const {
     const int64_t n = routing.index_Nk.rows(), k = routing.index_Nk.width(), e = routing.load_E.elements();
     RoutingRecord record{.layer = pass.layer, .tokens = n, .k = options_.top_k, .balance = routing.balance, .z = routing.z, .dropped = dropped};
     record.load_E.assign(routing.load_E.data<int32_t>(), routing.load_E.data<int32_t>() + e);
     if (routing.scores_NE) record.entropy = ops::mean_entropy(pass.tape, routing.scores_NE) / std::log(std::max<double>(2, static_cast<double>(e)));
     if (routing.logits_NE) record.logit_square = ops::mean_square(pass.tape, routing.logits_NE);
     if (e <= RoutingRecord::kMostPairedExperts && k > 1) count_pairs(routing.index_Nk, e, record.pairs);
-    if (pass.routing_choices) record.index_Nk.assign(taken_Nk.data<int32_t>(), taken_Nk.data<int32_t>() + n * k);
+    const int32_t* taken = dispatch.index_Nk.data<int32_t>();
+    record.gate_E.resize(static_cast<size_t>(e));
+    with_float_type(dispatch.weight_Nk.dtype(), [&]<class P>() {
+      for (int64_t i = 0; i < n * k; ++i)
+        if (taken[i] >= 0) record.gate_E[static_cast<size_t>(taken[i])] += static_cast<double>(dispatch.weight_Nk.data<P>()[i]);
+    });
+    if (pass.routing_choices) record.index_Nk.assign(taken, taken + n * k);
     pass.routing->push_back(std::move(record));
   }
 
@@ -181,8 +199,17 @@ void RoutingRecord::add(const RoutingRecord& more, double share) {
   logit_square += share * more.logit_square;
   load_E.resize(more.load_E.size());
   for (size_t e = 0; e < load_E.size(); ++e) load_E[e] += more.load_E[e];
+  shared += more.shared;
+  gate_E.resize(more.gate_E.size());
+  for (size_t e = 0; e < gate_E.size(); ++e) gate_E[e] += more.gate_E[e];
   pairs.resize(more.pairs.size());
   for (size_t i = 0; i < pairs.size(); ++i) pairs[i] += more.pairs[i];
+}
+
+double RoutingRecord::mean_gate() const {
+  double sum = 0;
+  for (const double g : gate_E) sum += g;
+  return tokens > 0 ? sum / static_cast<double>(tokens) : 0.0;
 }
 
 DropOptions DropOptions::take(Config& cfg) {
