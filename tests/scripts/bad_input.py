@@ -78,6 +78,10 @@ def command_line(work):
     refused("threads that are no number", ["doctor", "--threads", "two"], "--threads", "two")
     refused("nothing to explain", ["explain", "mixtrol"], "did you mean 'mixtral'?")
     refused("no such experiment", ["lab", "dense-vs-mo"], "did you mean 'dense-vs-moe'?")
+    refused("experts that no part fits", ["upcycle", FIXTURES / "llama", work / "moe", "experts=6", "granularity=4"], "granularity", "must divide the 6 experts", keeps=work)
+    refused("no such method", ["upcycle", FIXTURES / "llama", work / "moe", "method=drip"], "did you mean 'drop'?", keeps=work)
+    refused("a mixture has no layer to copy", ["upcycle", FIXTURES / "mixtral", work / "moe"], "feed-forward layer", keeps=work)
+    refused("a dense model has nothing to reduce", ["downcycle", FIXTURES / "llama", work / "dense", "--tokens", FIXTURES / "llama" / "input.json"], "no mixture", keeps=work)
     refused("no such recipe", ["train", work / "none.toml"], "none.toml")
 
 

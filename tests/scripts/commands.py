@@ -191,6 +191,35 @@ def memory_and_diff(work):
     expect(json.loads(gamut("diff", checkpoint, next((again / "checkpoints").glob("step-*")), "--json"))["equal"], "checkpoints compare")
 
 
+def conversions(work):
+    """Dense → mixture of experts → dense: families, equality with the parent, what is refused."""
+    for parent, family, options in (("llama-llama3", "mixtral", ["--experts", "4", "--top-k", "2"]), ("mistral", "mixtral", ["experts=3"]), ("qwen3", "qwen3_moe", ["experts=4", "every=2"]),
+                                    ("gpt2", "gamut", ["experts=4"]), ("llama", "gamut", ["experts=4", "layers=[1]"]), ("llama-llama3", "mixtral", ["experts=8", "granularity=2", "top_k=4"])):
+        source, out = FIXTURES / parent, work / f"{parent}-{len(list(work.iterdir()))}"
+        told = json.loads(gamut("upcycle", source, out, *options, "--tokens", source / "input.json", "--json"))
+        expect(told["family"] == family and told["identity"]["promised"] and told["identity"]["equal"], f"{parent} becomes {family} and keeps its logits", told)
+        logits = []
+        for model in (source, out):
+            gamut("score", model, "--tokens", source / "input.json", "--logits", work / "logits.safetensors", "--dtype", "f32")
+            logits.append(read_floats(work / "logits.safetensors", "logits"))
+        expect(max(abs(a - b) for a, b in zip(*logits)) < 1e-5 * max(1, max(map(abs, logits[0]))), f"{parent}: what is written computes what the parent does")
+        back = work / (out.name + "-back")
+        if "granularity=2" not in options:
+            told = json.loads(gamut("downcycle", out, back, "method=merge", "by=uniform", "--tokens", source / "input.json", "--json"))
+            expect(abs(told["loss_before"] - told["loss_after"]) < 1e-5, f"{parent} comes back", told)
+            if parent != "gpt2":  # whose scale by layer only its own configuration can say
+                expect(told["family"] == source.name.split("-")[0], "as what it was", told)
+                expect(json.loads(gamut("diff", back, source, "--tolerance", "1e-5", "--json"))["equal"], f"{parent} comes back with its weights")
+        else:
+            told = json.loads(gamut("downcycle", out, back, "method=prune", "experts=4", "--tokens", source / "input.json", "--json"))
+            expect(json.loads((back / "config.json").read_text())["num_local_experts"] == 4 and told["loss_after"] != told["loss_before"], "experts are left out", told)
+    told = json.loads(gamut("upcycle", FIXTURES / "llama", work / "dropped", "method=drop", "seed=3", "--json"))
+    expect(not told["identity"]["promised"] and not told["identity"]["equal"] and "drop" in told["identity"]["because"], "what is not promised is said", told)
+    expect("equality is not promised" in gamut("upcycle", FIXTURES / "llama", work / "noisy", "method=noise"), "to people, too")
+    gamut("upcycle", FIXTURES / "llama", work / "noisy", code=2)  # is there already
+    gamut("downcycle", work / "noisy", work / "nothing", code=2)  # without text
+
+
 def gguf(work):
     """A .gguf file is a model wherever a folder is one; a run may start from either."""
     files = FIXTURES.parent / "gguf"
@@ -237,4 +266,5 @@ with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
     embed(work)
     memory_and_diff(work)
     gguf(work)
+    conversions(work)
 report()
