@@ -43,6 +43,7 @@ void build_explain(CLI::App& command, int& code);
 void build_generate(CLI::App& command, int& code);
 void build_inspect(CLI::App& command, int& code);
 void build_lab(CLI::App& command, int& code);
+void build_routing(CLI::App& command, int& code);
 void build_score(CLI::App& command, int& code);
 void build_tokenizer(CLI::App& command, int& code);
 void build_train(CLI::App& command, int& code);

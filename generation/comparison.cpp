@@ -53,9 +53,11 @@ Measurement measure(Model& model, const Device& device, const Example& example) 
     const int64_t rows = std::min(kRows, aligned.rows - first);
     Tape tape(device, Tape::Mode::inference);
     std::vector<RoutingRecord> routing;
-    const ops::HeadLoss loss = objective->loss(model, {.tape = tape, .routing = &routing}, aligned.slice(first, rows), 1.0);
+    std::vector<RouterChoices> choices;
+    const ops::HeadLoss loss = objective->loss(model, {.tape = tape, .routing = &routing, .choices_made = &choices}, aligned.slice(first, rows), 1.0);
     for (int64_t i = 0; i < loss.token_N.elements(); ++i)
       out.loss += with_float_type(loss.token_N.dtype(), [&]<class P>() { return static_cast<double>(loss.token_N.data<P>()[i]); }) / weight;
+    append_choices(out.choices, choices);
     out.routing.resize(routing.size());
     for (size_t l = 0; l < routing.size(); ++l) out.routing[l].add(routing[l], static_cast<double>(rows) / static_cast<double>(aligned.rows));
   }

@@ -19,6 +19,7 @@ Agreement compare_results(Model& a, Model& b, const Device& device, const Exampl
 struct Measurement {
   double loss = 0;                     // mean nats of its labels, auxiliary losses left out
   std::vector<RoutingRecord> routing;  // of each mixture of experts, summed over the rows
+  std::vector<RouterChoices> choices;  // of each router, of all tokens
 };
 Measurement measure(Model& model, const Device& device, const Example& example);
 

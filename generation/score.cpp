@@ -125,7 +125,7 @@ Scores score(Model& model, const Device& device, const Example& example, const S
   {
     Tape tape(device, Tape::Mode::inference);
     std::vector<Tensor> hidden_states, router_logits;
-    Pass settings{.tape = tape};
+    Pass settings{.tape = tape, .choices_made = options.choices_made, .choices_given = options.choices_given};
     if (options.hidden_states) settings.hidden_states = &hidden_states;
     if (options.router_logits) settings.router_logits = &router_logits;
     ExampleRun run(model, settings, own->sight(), example);
@@ -145,7 +145,7 @@ Scores score(Model& model, const Device& device, const Example& example, const S
   // Auxiliary losses arise in training alone, so the loss without gradients is computed the same way.
   Tape tape(device, Tape::Mode::training);
   if (options.gradients) model.parameters().allocate_gradients();
-  objective->loss(model, {.tape = tape}, aligned, 1 / weight);
+  objective->loss(model, {.tape = tape, .choices_given = options.choices_given}, aligned, 1 / weight);
   scores.loss = tape.total_loss();
   if (options.gradients) tape.backward();
   else tape.forget();

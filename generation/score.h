@@ -21,6 +21,8 @@ Example read_example(const Json& document, const std::string& source);
 struct ScoreOptions {
   std::string loss;             // an objective's name; empty: none
   bool gradients = false, hidden_states = false, router_logits = false;
+  const std::vector<RouterChoices>* choices_given = nullptr;  // enforced on the routers
+  std::vector<RouterChoices>* choices_made = nullptr;         // of the pass without dropout, noise and drops
 };
 
 // Results by the names that files give them: what the heads make ("logits" [B, T, V], "pooler_output" [B, D], …), "last_hidden_state"

@@ -29,8 +29,8 @@ std::unique_ptr<Interface> build(const std::vector<Registered<Interface>>& rows,
 
 }  // namespace
 
-Model::Model(const ModelSpec& spec, const Device& device)
-    : spec_(spec), dtype_(dtype_named(spec.dtype)), parameters_(device.arena, parameter_dtype(dtype_)) {
+Model::Model(const ModelSpec& spec, const Device& device, const Parameters::Rule& frozen)
+    : spec_(spec), dtype_(dtype_named(spec.dtype)), parameters_(device.arena, parameter_dtype(dtype_), frozen) {
   if (spec.vocab < 1 || spec.width < 1 || spec.layers.empty())
     throw Error({.who = "model", .what = "needs vocab, width and layers of at least 1; has vocab " + std::to_string(spec.vocab) + ", width " + std::to_string(spec.width) + ", " +
                                          std::to_string(spec.layers.size()) + " layers"});

@@ -13,7 +13,8 @@ namespace gamut {
 class Model {
  public:
   // Storage of parameters comes from device.arena. For inference no gradients are kept.
-  Model(const ModelSpec& spec, const Device& device);
+  // What `frozen` names has no gradients in training.
+  Model(const ModelSpec& spec, const Device& device, const Parameters::Rule& frozen = {});
 
   const ModelSpec& spec() const { return spec_; }
   DType dtype() const { return dtype_; }  // of activations

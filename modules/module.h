@@ -52,6 +52,22 @@ struct RoutingRecord {
   double mean_gate() const;  // Σ of a token's weights, mean over tokens
 };
 
+// Load of the fullest expert over the mean, less 1; 0 when nothing was chosen.
+double max_violation(const std::vector<int64_t>& load_E);
+
+// Experts that the router of one mixture chose, before any were dropped: to be saved, looked at, or enforced in another run.
+struct RouterChoices {
+  std::string router;             // "layers.0.channel"
+  int64_t slots = 0;
+  std::vector<int32_t> index_Nk;  // −1: none, of routers that choose any number
+  int64_t tokens() const { return slots > 0 ? static_cast<int64_t>(index_Nk.size()) / slots : 0; }
+  // Of rows first … first + count − 1 when there are `of`.
+  RouterChoices rows(int64_t first, int64_t count, int64_t of) const;
+};
+
+// Adds what a later call chose, router by router.
+void append_choices(std::vector<RouterChoices>& to, const std::vector<RouterChoices>& more);
+
 // One run of tokens [B, T] through a model.
 struct Pass {
   Tape& tape;
@@ -68,6 +84,8 @@ struct Pass {
   std::vector<std::unique_ptr<MixerState>>* states = nullptr;  // as Model::start made them: T new tokens after those seen before
   std::vector<RoutingRecord>* routing = nullptr;               // wanted when set
   bool routing_choices = false;
+  std::vector<RouterChoices>* choices_made = nullptr;          // of every mixture that chooses by tokens; wanted when set
+  const std::vector<RouterChoices>* choices_given = nullptr;   // enforced when set
   std::vector<Tensor>* router_logits = nullptr;                // [N, E] of every layer that routes by scores; wanted when set
   std::vector<Tensor>* hidden_states = nullptr;                // [B, T, D] before each layer and at the end; wanted when set
   Tensor counted_N;                 // ? u8 [B·T]: rows that count in a balancing loss pooled over layers; null: all
@@ -82,6 +100,7 @@ struct Pass {
   // Filled by the model for the component it is about to run.
   Tensor positions_N;               // int32 [B·T]
   int layer = 0;
+  const std::string* mixture = nullptr;  // name of the mixture of experts whose router is asked
   MixerState* state = nullptr;      // the component's own; null without states, and for components that have none
 
   int64_t batch() const { return ids_BT.shape()[0]; }
@@ -113,8 +132,8 @@ struct BuildContext {
   std::string prefix;  // "layers.0.mixer"
   int layer;
   int64_t input = spec.width;  // width of what it is given: another one for a first layer on a narrower embedding
-  Tensor add(const std::string& name, Shape shape, Role role, Init init, bool trained = true, double active = 1) const {
-    return parameters.add(prefix + "." + name, shape, role, init, trained, active);
+  Tensor add(const std::string& name, Shape shape, Role role, Init init, bool trained = true, double active = 1, bool expert = false) const {
+    return parameters.add(prefix + "." + name, shape, role, init, trained, active, expert);
   }
   // Projections into the residual stream start smaller the more layers add up [GPT-2, 2019].
   Init into_residual() const;

@@ -22,11 +22,14 @@ std::string_view name_of(Role role) {
   return "?";
 }
 
-Tensor Parameters::add(std::string name, Shape shape, Role role, Init init, bool trained, double active) {
-  Tensor value(arena_, shape, dtype_);
-  if (trained) value.require_grad();
-  all_.push_back({std::move(name), role, init, value, trained, active});
-  return value;
+bool Parameter::router() const { return role == Role::router || name.compare(name.rfind('.') + 1, 6, "router") == 0; }
+
+Tensor Parameters::add(std::string name, Shape shape, Role role, Init init, bool trained, double active, bool expert) {
+  Parameter p{std::move(name), role, init, Tensor(arena_, shape, dtype_), trained, active, expert};
+  if (frozen_ && frozen_(p)) p.trained = false;
+  if (p.trained) p.value.require_grad();
+  all_.push_back(p);
+  return p.value;
 }
 
 namespace {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,15 +35,19 @@ struct Parameter {
   Tensor value;       // f32 (f64 in the reference mode)
   bool trained;       // false: buffers, frozen weights
   double active = 1;  // share of the elements a token uses (k/E for experts)
+  bool expert = false;  // belongs to experts that are routed to
+
+  bool router() const;  // belongs to a router: by its role, or by a name that begins with "router"
 };
 
 class Parameters {
  public:
-  // `dtype` f32 or f64. Storage comes from `arena`, which outlives the model's tensors.
-  Parameters(std::shared_ptr<Arena> arena, DType dtype) : arena_(std::move(arena)), dtype_(dtype) {}
+  // `dtype` f32 or f64. Storage comes from `arena`, which outlives the model's tensors. What `frozen` names is not trained, whoever adds it.
+  using Rule = std::function<bool(const Parameter&)>;
+  Parameters(std::shared_ptr<Arena> arena, DType dtype, Rule frozen = {}) : arena_(std::move(arena)), dtype_(dtype), frozen_(std::move(frozen)) {}
 
   DType dtype() const { return dtype_; }
-  Tensor add(std::string name, Shape shape, Role role, Init init, bool trained = true, double active = 1);
+  Tensor add(std::string name, Shape shape, Role role, Init init, bool trained = true, double active = 1, bool expert = false);
 
   // Every element from the stream (seed, "init", name of the parameter), independent of all other parameters. Leading
   // slices of rank-3 parameters (experts) draw from streams of their own; the first from the plain name, so that a
@@ -63,6 +68,7 @@ class Parameters {
  private:
   std::shared_ptr<Arena> arena_;
   DType dtype_;
+  Rule frozen_;
   std::deque<Parameter> all_;
 };
 

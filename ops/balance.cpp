@@ -210,6 +210,51 @@ SquaredVariation squared_variation(std::span<const double> values, bool sample) 
   return cv;
 }
 
+double variance_loss(Tape& tape, const Routing& r, double coefficient) {
+  const auto timing = tape.time("router");
+  const Tensor& scores = r.scores_NE;
+  const int64_t n = scores.rows(), e = scores.width();
+  tape.count("router", {.other_flops = 4 * static_cast<double>(n * e), .bytes = static_cast<double>(scores.bytes())});
+  std::vector<double> mean(static_cast<size_t>(e)), row(static_cast<size_t>(e));
+  double sum = 0;
+  const auto over_rows = [&](auto&& each) {
+    for (int64_t t = 0; tape.runs() && t < n; ++t) {
+      read_row(scores, t, row.data());
+      for (size_t i = 0; i < row.size(); ++i) each(i, row[i]);
+    }
+  };
+  over_rows([&](size_t i, double s) { mean[i] += s / static_cast<double>(n); });
+  over_rows([&](size_t i, double s) { sum += (s - mean[i]) * (s - mean[i]) / static_cast<double>(n); });
+  if (!tape.training()) return sum;
+  row_loss(tape, "router", scores, -coefficient * sum, [mean, coefficient, n, e](int64_t, const double* s, double* d) {
+    for (int64_t i = 0; i < e; ++i) d[i] = -2 * coefficient * (s[i] - mean[static_cast<size_t>(i)]) / static_cast<double>(n);
+  });
+  return sum;
+}
+
+double orthogonality_loss(Tape& tape, const Tensor& w, double coefficient) {
+  const auto timing = tape.time("router");
+  const int64_t e = w.rows(), d = w.width();
+  tape.count("router", {.other_flops = 2 * static_cast<double>(e * e * d), .bytes = static_cast<double>(w.bytes())});
+  std::vector<double> rows(static_cast<size_t>(tape.runs() ? e * d : 0)), sign(static_cast<size_t>(e * e));
+  double sum = 0;
+  if (tape.runs()) {
+    for (int64_t i = 0; i < e; ++i) read_row(w, i, rows.data() + i * d);
+    for (int64_t i = 0; i < e; ++i)
+      for (int64_t j = 0; j < e; ++j) {
+        const double gap = std::inner_product(rows.begin() + i * d, rows.begin() + (i + 1) * d, rows.begin() + j * d, i == j ? -1.0 : 0.0);
+        sum += std::abs(gap);
+        sign[static_cast<size_t>(i * e + j)] = gap > 0 ? 1 : gap < 0 ? -1 : 0;
+      }
+  }
+  if (!tape.training()) return sum;
+  row_loss(tape, "router", w, coefficient * sum, [rows = std::move(rows), sign = std::move(sign), coefficient, e, d](int64_t i, const double*, double* dw) {
+    for (int64_t j = 0; j < e; ++j)
+      for (int64_t c = 0; c < d; ++c) dw[c] += 2 * coefficient * sign[static_cast<size_t>(i * e + j)] * rows[static_cast<size_t>(j * d + c)];
+  });
+  return sum;
+}
+
 double importance_loss(Tape& tape, const Routing& r, double coefficient, bool sample) {
   const auto timing = tape.time("router");
   const int64_t n = r.index_Nk.rows(), k = r.index_Nk.width(), e = r.load_E.elements();

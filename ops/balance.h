@@ -39,6 +39,13 @@ double z_loss(Tape& tape, const Tensor& logits_NE, double coefficient);
 // coefficient·mean over rows of −Σ p ln p, p the (normalised) scores: positive coefficients make routing decided, negative ones spread it.
 double entropy_loss(Tape& tape, const Routing& routing, double coefficient, bool sigmoid = false);
 
+// −coefficient·Σ_e mean_t (s_te − s̄_e)²: scores that differ between tokens [Guo et al., Advancing expert specialization, 2025]. The value is the sum.
+double variance_loss(Tape& tape, const Routing& routing, double coefficient);
+
+// coefficient·Σ_ij |w_i·w_j − δ_ij| of a router's rows w [E, D]: orthonormal rows keep similar tokens together [Omi et al., Similarity preserving routers,
+// 2025].
+double orthogonality_loss(Tape& tape, const Tensor& w_ED, double coefficient);
+
 // coefficient·Var/(mean² + 1e-10) of the experts' summed gates [Shazeer et al. 2017]: population variance, or with `sample` divided by
 // E−1 [FastMoE, Tutel].
 double importance_loss(Tape& tape, const Routing& routing, double coefficient, bool sample = false);

@@ -40,15 +40,15 @@ OptimizerOptions OptimizerOptions::take(Config& cfg) {
   o.eps = cfg.take_in("eps", o.eps, 0.0, 1.0);
   o.weight_decay = cfg.take_in("weight_decay", o.weight_decay, 0.0, 100.0);
   o.clip = cfg.take_in("clip", o.clip, 0.0, 1e9);
+  o.train = cfg.take_choice("train", "all", {"all", "experts", "mixtures", "non_experts"});
   Config groups = cfg.sub("group");
-  for (const Role role : {Role::matrix, Role::embedding, Role::head, Role::router, Role::norm, Role::bias}) {
-    const std::string name(name_of(role));
+  for (const std::string name : {"matrix", "embedding", "head", "router", "norm", "bias", "expert"}) {
     if (!groups.has(name)) {
       groups.take_json(name);
       continue;
     }
     Config g = groups.sub(name);
-    o.groups[name] = {g.take_in("lr_scale", 1.0, 0.0, 1e6), g.take_in("weight_decay", -1.0, -1.0, 100.0)};
+    o.groups[name] = {g.take_in("lr_scale", 1.0, 0.0, 1e6), g.take_in("weight_decay", -1.0, -1.0, 100.0), g.take<bool>("frozen", false)};
     g.finish();
   }
   groups.finish();
@@ -56,15 +56,29 @@ OptimizerOptions OptimizerOptions::take(Config& cfg) {
   return o;
 }
 
-double OptimizerOptions::decay_of(Role role) const {
-  const auto it = groups.find(std::string(name_of(role)));
-  if (it != groups.end() && it->second.weight_decay >= 0) return it->second.weight_decay;
-  return role == Role::norm || role == Role::bias ? 0 : weight_decay;
+const OptimizerOptions::Group* OptimizerOptions::group_of(const Parameter& p) const {
+  const auto named = [&](std::string_view name) {
+    const auto it = groups.find(std::string(name));
+    return it == groups.end() ? nullptr : &it->second;
+  };
+  const Group* group = p.expert ? named("expert") : p.router() ? named("router") : nullptr;
+  return group ? group : named(name_of(p.role));
 }
 
-double OptimizerOptions::lr_scale_of(Role role) const {
-  const auto it = groups.find(std::string(name_of(role)));
-  return it == groups.end() ? 1 : it->second.lr_scale;
+double OptimizerOptions::decay_of(const Parameter& p) const {
+  const Group* group = group_of(p);
+  if (group && group->weight_decay >= 0) return group->weight_decay;
+  return p.role == Role::norm || p.role == Role::bias ? 0 : weight_decay;
+}
+
+double OptimizerOptions::lr_scale_of(const Parameter& p) const {
+  const Group* group = group_of(p);
+  return group ? group->lr_scale : 1;
+}
+
+bool OptimizerOptions::trains(const Parameter& p) const {
+  if (const Group* group = group_of(p); group && group->frozen) return false;
+  return train == "all" || (train == "experts" ? p.expert : train == "mixtures" ? p.expert || p.router() : !p.expert);
 }
 
 Optimizer::Optimizer(OptimizerOptions options, Parameters& parameters, const Device& device) : options_(std::move(options)), parameters_(parameters) {
@@ -110,11 +124,10 @@ void Optimizer::step(ThreadPool& pool, double factor, double norm) {
   const auto update = [&]<class P>(const Chunk& c) {
     const Moments& m = moments_[c.tensor];
     const Tensor& w = m.parameter->value;
-    const Role role = m.parameter->role;
     kernels::adamw<P>().best().fn({.n = c.count, .w = w.data<P>() + c.begin, .g = w.grad()->value.data<P>() + c.begin, .m = m.first.data<P>() + c.begin,
-                                   .v = m.second.data<P>() + c.begin, .lr = static_cast<P>(options_.lr * factor * options_.lr_scale_of(role)),
+                                   .v = m.second.data<P>() + c.begin, .lr = static_cast<P>(options_.lr * factor * options_.lr_scale_of(*m.parameter)),
                                    .beta1 = static_cast<P>(options_.beta1), .beta2 = static_cast<P>(options_.beta2), .eps = static_cast<P>(options_.eps),
-                                   .decay = static_cast<P>(options_.decay_of(role)), .clip = static_cast<P>(clip), .c1 = static_cast<P>(c1), .c2 = static_cast<P>(c2)});
+                                   .decay = static_cast<P>(options_.decay_of(*m.parameter)), .clip = static_cast<P>(clip), .c1 = static_cast<P>(c1), .c2 = static_cast<P>(c2)});
   };
   pool.parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t i, int) {
     const Chunk& c = chunks[static_cast<size_t>(i)];

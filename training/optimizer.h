@@ -18,11 +18,17 @@ struct OptimizerOptions {
   struct Group {
     double lr_scale = 1;
     double weight_decay = -1;  // −1: the default for the role
+    bool frozen = false;
   };
-  std::map<std::string, Group> groups;  // by role: matrix, embedding, head, router, norm, bias
+  std::map<std::string, Group> groups;  // by role: matrix, embedding, head, router, norm, bias; and expert, before the role's, of all weights of routed experts
+  std::string train = "all";            // all | experts | mixtures (experts and routers) | non_experts
   static OptimizerOptions take(Config& cfg);
-  double decay_of(Role role) const;
-  double lr_scale_of(Role role) const;
+  double decay_of(const Parameter& p) const;
+  double lr_scale_of(const Parameter& p) const;
+  bool trains(const Parameter& p) const;
+
+ private:
+  const Group* group_of(const Parameter& p) const;
 };
 
 class Optimizer {

@@ -49,6 +49,12 @@ Recipe Recipe::from_document(ConfigDocument document) {
     r.trainer.steps = (r.tokens + batch - 1) / batch;
     train.finish();
   }
+  {
+    Config routing = cfg.sub("routing");
+    r.trainer.record_routing = routing.take<std::string>("record", "");
+    r.trainer.replay_routing = routing.take<std::string>("replay", "");
+    routing.finish();
+  }
   Config optimizer = cfg.sub("optimizer"), schedule = cfg.sub("schedule");
   r.trainer.optimizer = OptimizerOptions::take(optimizer);
   r.trainer.schedule = ScheduleOptions::take(schedule);
@@ -70,12 +76,13 @@ Recipe Recipe::from_document(ConfigDocument document) {
   const OptimizerOptions& o = r.trainer.optimizer;
   const ScheduleOptions& s = r.trainer.schedule;
   Json groups = Json::object();
-  for (const auto& [name, g] : o.groups) groups[name] = {{"lr_scale", g.lr_scale}, {"weight_decay", g.weight_decay}};
+  for (const auto& [name, g] : o.groups) groups[name] = {{"lr_scale", g.lr_scale}, {"weight_decay", g.weight_decay}, {"frozen", g.frozen}};
   r.resolved = {{"run", {{"dir", r.folder.string()}, {"seed", r.seed}}},
                 {"data", {{"recipe", r.data.recipe}, {"path", r.data.path.string()}, {"vocab_size", r.data.vocab_size}, {"tokenizer", r.data.tokenizer.string()}, {"cache", r.data.cache.string()}}},
                 {"model", r.start.empty() ? r.model.to_json() : Json{{"from", r.start.string()}, {"dtype", r.model.dtype}}},
                 {"train", {{"length", r.trainer.length}, {"batch_tokens", r.trainer.batch_tokens()}, {"micro_tokens", r.trainer.micro() * r.trainer.length}, {"tokens", r.tokens}}},
-                {"optimizer", {{"kind", "adamw"}, {"lr", o.lr}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}, {"weight_decay", o.weight_decay}, {"clip", o.clip}, {"group", groups}}},
+                {"routing", {{"record", r.trainer.record_routing.string()}, {"replay", r.trainer.replay_routing.string()}}},
+                {"optimizer", {{"kind", "adamw"}, {"lr", o.lr}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}, {"weight_decay", o.weight_decay}, {"clip", o.clip}, {"train", o.train}, {"group", groups}}},
                 {"schedule", {{"kind", s.kind}, {"warmup", s.warmup}, {"floor", s.floor}, {"decay", s.decay}}},
                 {"validation", {{"points", r.validation_points}, {"bytes", r.validation_bytes}}},
                 {"checkpoint", {{"seconds", r.checkpoint_seconds}, {"steps", r.checkpoint_steps}, {"keep", r.checkpoint_keep}}}};

@@ -39,6 +39,7 @@ void agree_with_folder(const Recipe& recipe, const fs::path& file) {
     for (const char* key : {"checkpoint", "validation"}) resolved.erase(key);
     resolved["run"].erase("dir");
     resolved["data"].erase("cache");
+    resolved["routing"].erase("record");
     return resolved.flatten();
   };
   const Json wanted = decisive(recipe.resolved), found = decisive(Recipe::from_document(read_toml(file)).resolved);
@@ -52,12 +53,6 @@ void agree_with_folder(const Recipe& recipe, const fs::path& file) {
                  .where = file.string(), .hint = "choose another run.dir, or delete this one"});
   }
   throw Error({.who = "train", .what = "the folder holds a run with another recipe", .where = file.string(), .hint = "choose another run.dir, or delete this one"});
-}
-
-// Load of the fullest expert over the mean, less 1.
-double max_violation(const std::vector<int64_t>& load_E) {
-  const double sum = std::accumulate(load_E.begin(), load_E.end(), 0.0), mean = sum / static_cast<double>(load_E.size());
-  return mean > 0 ? static_cast<double>(*std::max_element(load_E.begin(), load_E.end())) / mean - 1 : 0.0;
 }
 
 Json routing_json(const std::vector<RoutingRecord>& records) {

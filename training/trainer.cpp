@@ -1,5 +1,6 @@
 #include "training/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -7,7 +8,9 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/text.h"
+#include "families/routing_file.h"
 #include "kernels/cpu.h"
 
 namespace gamut {
@@ -26,11 +29,21 @@ struct MicroResult {
 
 // Forward and backward of one micro-batch; gradients add up in the parameters' cells. Serves real runs and plans alike.
 MicroResult run_micro_batch(Model& model, const Objective& objective, const Device& device, const Example& example, double step_weight, double share,
-                            uint64_t seed, int64_t first_row, std::vector<RoutingRecord>* routing) {
+                            uint64_t seed, int64_t first_row, std::vector<RoutingRecord>* routing, std::vector<RouterChoices>* made = nullptr,
+                            const std::vector<RouterChoices>* given = nullptr) {
   Tape tape(device, Tape::Mode::training);
   const auto token_loss = std::make_shared<Tensor>();
   const ops::HeadLoss head =
-      objective.loss(model, {.tape = tape, .loss_scale = share, .seed = seed, .first_row = first_row, .token_loss_N = token_loss, .routing = routing}, example, 1.0 / step_weight);
+      objective.loss(model,
+                     {.tape = tape,
+                      .loss_scale = share,
+                      .seed = seed,
+                      .first_row = first_row,
+                      .token_loss_N = token_loss,
+                      .routing = routing,
+                      .choices_made = made,
+                      .choices_given = given},
+                     example, 1.0 / step_weight);
   *token_loss = head.token_N;
   MicroResult result;
   if (tape.runs()) {
@@ -40,6 +53,21 @@ MicroResult run_micro_batch(Model& model, const Objective& objective, const Devi
   tape.backward();
   result.ledger = tape.ledger();
   return result;
+}
+
+std::filesystem::path routing_file(const std::filesystem::path& folder, int64_t step) { return folder / ("step-" + std::to_string(step) + ".safetensors"); }
+
+Parameters::Rule frozen_by(const OptimizerOptions& options) {
+  return [options](const Parameter& p) { return !options.trains(p); };
+}
+
+// What routers keep between steps (selection biases), to be put back when routers are frozen: they learn by themselves, without gradients.
+std::vector<std::pair<Tensor, std::vector<std::byte>>> router_buffers(const Model& model, const OptimizerOptions& options) {
+  std::vector<std::pair<Tensor, std::vector<std::byte>>> kept;
+  for (const Parameter& p : model.parameters().all())
+    if (p.role == Role::buffer && p.router() && !options.trains(p))
+      kept.emplace_back(p.value, std::vector<std::byte>(p.value.raw(), p.value.raw() + p.value.bytes()));
+  return kept;
 }
 
 void copy_checked(const TensorView& from, const Tensor& to, std::vector<std::string>& problems) {
@@ -56,7 +84,7 @@ void copy_checked(const TensorView& from, const Tensor& to, std::vector<std::str
 
 StepPlan plan_step(const ModelSpec& spec, const TrainerOptions& options, ThreadPool& pool) {
   const Device device = Device::shapes_only(pool);
-  Model model(spec, device);
+  Model model(spec, device, frozen_by(options.optimizer));
   model.parameters().allocate_gradients();
   const Optimizer optimizer(options.optimizer, model.parameters(), device);
   const auto objective = build_objective(spec.objective);
@@ -112,7 +140,10 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, std::shar
   if (options.length > spec.max_positions)
     throw Error({.who = "train", .what = "rows of " + std::to_string(options.length) + " tokens exceed the model's max_positions of " + std::to_string(spec.max_positions)});
   objective_->check(spec);
-  model_ = std::make_unique<Model>(spec, device_);
+  model_ = std::make_unique<Model>(spec, device_, frozen_by(options.optimizer));
+  const auto& parameters = model_->parameters().all();
+  if (std::none_of(parameters.begin(), parameters.end(), [](const Parameter& p) { return p.trained; }))
+    throw Error({.who = "train", .what = "nothing is left to train", .hint = "optimizer.train and optimizer.group.….frozen choose what is; a dense model has no experts"});
   model_->parameters().allocate_gradients();
   optimizer_ = std::make_unique<Optimizer>(options.optimizer, model_->parameters(), device_);
   model_->parameters().initialise(options.seed, pool);
@@ -127,11 +158,18 @@ StepResult Trainer::step() {
   const Batch batch = stream_.next(options_.batch_rows);
   const Example example = objective_->example({batch.rows, batch.length, batch.inputs, batch.targets}, {options_.seed, position, spec_.vocab});
   const double weight = objective_->weight(example);
+  std::vector<RouterChoices> made, given;
+  if (!options_.replay_routing.empty()) given = read_routing(routing_file(options_.replay_routing, result.step));
   for (int64_t first = 0; first < batch.rows; first += options_.micro()) {
     const int64_t rows = std::min(options_.micro(), batch.rows - first);
     const double share = static_cast<double>(rows) / static_cast<double>(batch.rows);
     std::vector<RoutingRecord> routing;
-    const MicroResult micro = run_micro_batch(*model_, *objective_, device_, example.slice(first, rows), weight, share, options_.seed, (position + first) * batch.length, &routing);
+    std::vector<RouterChoices> part_made, part_given;
+    for (const RouterChoices& c : given) part_given.push_back(c.rows(first, rows, batch.rows));
+    const MicroResult micro = run_micro_batch(*model_, *objective_, device_, example.slice(first, rows), weight, share, options_.seed,
+                                              (position + first) * batch.length, &routing, options_.record_routing.empty() ? nullptr : &part_made,
+                                              options_.replay_routing.empty() ? nullptr : &part_given);
+    append_choices(made, part_made);
     result.loss += micro.loss;
     result.auxiliary += micro.total - micro.loss;
     add_routing(result.routing, routing, share);
@@ -149,13 +187,19 @@ StepResult Trainer::step() {
                  .hint = "lower the learning rate, lengthen the warm-up or clip harder; the last checkpoint is intact",
                  .exit = Exit::failed});
   }
+  if (!options_.record_routing.empty()) {
+    make_folder(options_.record_routing);
+    write_routing(made, routing_file(options_.record_routing, result.step));
+  }
   const double factor = schedule_factor(options_.schedule, static_cast<double>(result.step), static_cast<double>(options_.steps));
   result.rate = options_.optimizer.lr * factor;
   {
     const auto timing = time("optimizer");
     optimizer_->step(pool(), factor, result.gradient_norm);
   }
+  const auto kept = router_buffers(*model_, options_.optimizer);
   model_->after_step(static_cast<double>(result.step) / static_cast<double>(std::max<int64_t>(options_.steps, 1)));
+  for (const auto& [buffer, bytes] : kept) std::copy(bytes.begin(), bytes.end(), buffer.raw());
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
 }

@@ -1,6 +1,7 @@
 // One model being trained: step, evaluate, save, restore. Knows no family, mixer or objective by name.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +22,7 @@ struct TrainerOptions {
   int64_t batch_rows = 32;    // rows of an optimizer step
   int64_t micro_rows = 0;     // rows at a time; 0: all. Gradients accumulate over the step's micro-batches.
   int64_t steps = 100;        // of the whole run; the schedule ends there
+  std::filesystem::path record_routing, replay_routing;  // folders: the choices of routers in each step, written or enforced
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   int64_t batch_tokens() const { return batch_rows * length; }

@@ -5,12 +5,13 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "families/routing_file.h"
 
 namespace gamut {
 namespace {
 
 struct Arguments {
-  std::string model, tokens, logits, grads, dtype;
+  std::string model, tokens, logits, grads, dtype, record, replay;
   ScoreOptions options;
   bool json = false, drafts = false;
 };
@@ -23,8 +24,12 @@ void run(const Arguments& a) {
   LoadedModel loaded = load_model(a.model, device, {.dtype = a.dtype});
   ScoreOptions options = a.options;
   options.gradients = !a.grads.empty();
+  std::vector<RouterChoices> made, given;
+  if (!a.replay.empty()) options.choices_given = &(given = read_routing(a.replay));
+  if (!a.record.empty()) options.choices_made = &made;
   const Scores scores = score(loaded.model, device, input, options);
   write_scores(scores, a.logits);
+  if (!a.record.empty()) write_routing(made, a.record);
   if (options.gradients) write_gradients(loaded, a.grads);
   Json result = {{"logits", a.logits}};
   if (scores.loss) result["loss"] = *scores.loss;
@@ -56,6 +61,8 @@ void build_score(CLI::App& command, int&) {
   command.add_flag("--hidden-states", a->options.hidden_states, "also hidden_states.N: the embedding, then after each layer");
   command.add_flag("--router-logits", a->options.router_logits, "also router_logits.N of each routing layer");
   command.add_flag("--drafts", a->drafts, "also how often greedy decoding would accept what heads for further tokens draft along this text");
+  command.add_option("--record-routing", a->record, "safetensors file to write: the experts that each router chose");
+  command.add_option("--replay-routing", a->replay, "such a file: its choices are enforced instead of the routers' own");
   add_dtype(command, a->dtype);
   add_json(command, a->json);
   command.callback([a] { run(*a); });

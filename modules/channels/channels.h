@@ -41,11 +41,12 @@ struct DropOptions {
 
 struct MoeOptions {
   int64_t experts, top_k, shared_hidden;
-  int64_t zero_experts, identity_experts;  // routed like the others, after them: they give 0, or x
+  int64_t zero_experts, identity_experts, constant_experts;  // routed like the others, after them: they give 0, or x, or a mean of x and a vector
+  int64_t latent;          // > 0: routed experts work in a space of so many dimensions, between a projection down and one up
   bool shared_gate;        // σ(w·x) on what the shared expert gives
   bool shared_bias;        // biases in the shared expert
   bool residual;           // softmax(W x + b) weighs the routed and the shared part
-  int64_t routed() const { return experts + zero_experts + identity_experts; }
+  int64_t routed() const { return experts + zero_experts + identity_experts + constant_experts; }
   bool weigh_input;        // g multiplies an expert's input, not its output
   bool allow_lookahead;
   DropOptions drop;
@@ -55,7 +56,7 @@ struct MoeOptions {
   static MoeOptions take(Config& cfg);
 };
 
-// Parameters `gate`, `up`, `down` below ctx.prefix (prefixed `name`); experts = 0 makes a dense layer.
-ops::FfnWeights add_ffn(const BuildContext& ctx, const FfnOptions& options, int64_t experts, double active, const std::string& name = "");
+// Parameters `gate`, `up`, `down` below ctx.prefix (prefixed `name`); experts = 0 makes a dense layer; width 0: the model's.
+ops::FfnWeights add_ffn(const BuildContext& ctx, const FfnOptions& options, int64_t experts, double active, const std::string& name = "", int64_t width = 0);
 
 }  // namespace gamut

@@ -26,18 +26,21 @@ FfnOptions FfnOptions::take(Config& cfg) {
   return o;
 }
 
-ops::FfnWeights add_ffn(const BuildContext& ctx, const FfnOptions& o, int64_t experts, double active, const std::string& name) {
-  const int64_t d = ctx.spec.width, h = o.hidden;
+ops::FfnWeights add_ffn(const BuildContext& ctx, const FfnOptions& o, int64_t experts, double active, const std::string& name, int64_t width) {
+  const int64_t d = width > 0 ? width : ctx.spec.width, h = o.hidden;
   const auto shape = [&](int64_t n, int64_t k) { return experts > 0 ? Shape{experts, n, k} : Shape{n, k}; };
   const auto row = [&](int64_t n) { return experts > 0 ? Shape{experts, n} : Shape{n}; };
+  const auto add = [&](const std::string& what, const Shape& of, Role role, Init init, double share) {
+    return ctx.add(what, of, role, init, true, share, experts > 0 && name.empty());
+  };
   ops::FfnWeights w{.activation = o.activation, .limit = o.limit, .up_shift = o.up_shift};
-  w.gate = ctx.add(name + "gate", shape(h, d), Role::matrix, ctx.matrix(), true, active);
-  if (o.gated) w.up = ctx.add(name + "up", shape(h, d), Role::matrix, ctx.matrix(), true, active);
-  w.down = ctx.add(name + "down", shape(d, h), Role::matrix, ctx.into_residual(), true, active);
+  w.gate = add(name + "gate", shape(h, d), Role::matrix, ctx.matrix(), active);
+  if (o.gated) w.up = add(name + "up", shape(h, d), Role::matrix, ctx.matrix(), active);
+  w.down = add(name + "down", shape(d, h), Role::matrix, ctx.into_residual(), active);
   if (o.bias) {
-    w.gate_bias = ctx.add(name + "gate_bias", row(h), Role::bias, Init::constant(0), true, active);
-    if (o.gated) w.up_bias = ctx.add(name + "up_bias", row(h), Role::bias, Init::constant(0), true, active);
-    w.down_bias = ctx.add(name + "down_bias", row(d), Role::bias, Init::constant(0), true, active);
+    w.gate_bias = add(name + "gate_bias", row(h), Role::bias, Init::constant(0), active);
+    if (o.gated) w.up_bias = add(name + "up_bias", row(h), Role::bias, Init::constant(0), active);
+    w.down_bias = add(name + "down_bias", row(d), Role::bias, Init::constant(0), active);
   }
   return w;
 }

@@ -1,10 +1,12 @@
 // Mixture of experts: y = Σ over the chosen experts g_e·FFN_e(x) [+ FFN_shared(x)].
 // [Shazeer et al. 2017; Fedus et al. 2021; Dai et al., DeepSeekMoE, 2024]
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
 #include "modules/channels/channels.h"
 #include "modules/channels/routers/router.h"
+#include "modules/channels/weightless.h"
 #include "ops/add.h"
 #include "ops/balance.h"
 #include "ops/constant.h"
@@ -22,13 +24,26 @@ struct SharedExpert {
   Tensor mix = {}, mix_bias = {};  // ? [2, D], [2]: shares of the routed and the shared part
 };
 
+// Projections around routed experts: [L, D] and [D, L]; null: none.
+struct Latent {
+  Tensor down = {}, up = {};
+};
+
 class Moe : public ChannelMixer {
  public:
-  Moe(const BuildContext& ctx, const MoeOptions& options, std::unique_ptr<Router> router, ops::FfnWeights experts, std::optional<SharedExpert> shared)
-      : options_(options), name_(ctx.prefix), router_(std::move(router)), experts_(std::move(experts)), shared_(std::move(shared)) {}
+  Moe(const BuildContext& ctx, const MoeOptions& options, std::unique_ptr<Router> router, ops::FfnWeights experts, WeightlessExperts weightless, Latent latent,
+      std::optional<SharedExpert> shared)
+      : options_(options),
+        name_(ctx.prefix),
+        router_(std::move(router)),
+        experts_(std::move(experts)),
+        weightless_(std::move(weightless)),
+        latent_(std::move(latent)),
+        shared_(std::move(shared)) {}
 
   Tensor forward(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
+    pass.mixture = &name_;
     ops::Routing routing = router_->route(pass, x);
     if (pass.router_logits && routing.logits_NE) pass.router_logits->push_back(routing.logits_NE);
     ops::Dispatch dispatch{routing.index_Nk, routing.weight_Nk, routing.most_rows};
@@ -40,9 +55,11 @@ class Moe : public ChannelMixer {
       dispatch.weight_Nk = times_share(tape, dispatch.weight_Nk, shares);
     }
     if (pass.routing && tape.runs()) record(pass, routing, dispatch, dropped);
-    Tensor passed;  // through identity experts
-    if (options_.routed() > options_.experts) passed = weightless(tape, x, dispatch);
-    Tensor y = options_.weigh_input ? weighed_input(tape, x, dispatch) : ops::moe(tape, x, dispatch, experts_);
+    Tensor passed;  // by experts without matrices
+    if (options_.routed() > options_.experts) passed = weightless_.take(tape, x, dispatch);
+    const Tensor in = latent_.down ? ops::linear(tape, x, {latent_.down, Tensor()}) : x;
+    Tensor y = options_.weigh_input ? weighed_input(tape, in, dispatch) : ops::moe(tape, in, dispatch, experts_);
+    if (latent_.up) y = ops::linear(tape, y, {latent_.up, Tensor()});
     if (passed) y = ops::add(tape, y, passed.reshape(y.shape()));
     if (shared_) y = ops::add(tape, y, shared(pass, x, shares));
     return y;
@@ -77,25 +94,6 @@ class Moe : public ChannelMixer {
     const Tensor rows = ops::weighted_copies(tape, x, dispatch.weight_Nk);
     const ops::Dispatch each{dispatch.index_Nk.reshape({n * k, 1}), ops::constant(tape, {n * k, 1}, dispatch.weight_Nk.dtype(), 1), dispatch.most_rows};
     return ops::sum_of_copies(tape, ops::moe(tape, rows, each, experts_), k, x.shape());
-  }
-
-  // Takes the choices of experts without weights out of the dispatch; null or what identity experts give.
-  Tensor weightless(Tape& tape, const Tensor& x, ops::Dispatch& dispatch) const {
-    const Tensor chosen = dispatch.index_Nk, real = tape.empty(chosen.shape(), DType::i32);
-    if (tape.runs())
-      for (int64_t i = 0; i < chosen.elements(); ++i) real.data<int32_t>()[i] = chosen.data<int32_t>()[i] < options_.experts ? chosen.data<int32_t>()[i] : -1;
-    dispatch.index_Nk = real;
-    if (options_.identity_experts == 0) return Tensor();
-    const int64_t k = chosen.width(), first = options_.experts + options_.zero_experts;
-    const Tensor sum = ops::rowwise(
-        tape, "router", dispatch.weight_Nk, 1,
-        [chosen, k, first](int64_t row, const double* w, double* out) {
-          for (int64_t j = 0; j < k; ++j) out[0] += chosen.data<int32_t>()[row * k + j] >= first ? w[j] : 0.0;
-        },
-        [chosen, k, first](int64_t row, const double*, const double* d, double* dw) {
-          for (int64_t j = 0; j < k; ++j) dw[j] = chosen.data<int32_t>()[row * k + j] >= first ? d[0] : 0.0;
-        });
-    return ops::weighted_copies(tape, x, sum);
   }
 
   // [N, 2]: softmax(W x + b).
@@ -183,6 +181,8 @@ class Moe : public ChannelMixer {
   std::string name_;
   std::unique_ptr<Router> router_;
   ops::FfnWeights experts_;
+  WeightlessExperts weightless_;
+  Latent latent_;
   std::optional<SharedExpert> shared_;
 };
 
@@ -204,6 +204,12 @@ void RoutingRecord::add(const RoutingRecord& more, double share) {
   for (size_t e = 0; e < gate_E.size(); ++e) gate_E[e] += more.gate_E[e];
   pairs.resize(more.pairs.size());
   for (size_t i = 0; i < pairs.size(); ++i) pairs[i] += more.pairs[i];
+}
+
+double max_violation(const std::vector<int64_t>& load_E) {
+  double sum = 0;
+  for (const int64_t n : load_E) sum += static_cast<double>(n);
+  return sum > 0 ? static_cast<double>(*std::max_element(load_E.begin(), load_E.end())) * static_cast<double>(load_E.size()) / sum - 1 : 0.0;
 }
 
 double RoutingRecord::mean_gate() const {
@@ -256,6 +262,8 @@ MoeOptions MoeOptions::take(Config& cfg) {
   o.experts = cfg.take_in<int64_t>("experts", 8, 1, 1 << 16);
   o.zero_experts = cfg.take_in<int64_t>("zero_experts", 0, 0, 1 << 16);
   o.identity_experts = cfg.take_in<int64_t>("identity_experts", 0, 0, 1 << 16);
+  o.constant_experts = cfg.take_in<int64_t>("constant_experts", 0, 0, 1 << 16);
+  o.latent = cfg.take_in<int64_t>("latent", 0, 0, 1 << 20);
   o.top_k = cfg.take_in<int64_t>("top_k", std::min<int64_t>(2, o.routed()), 1, 1 << 16);
   if (o.top_k > o.routed()) cfg.reject("top_k", "is " + std::to_string(o.top_k) + ", more than the " + std::to_string(o.routed()) + " experts");
   o.expert = FfnOptions::take(cfg);
@@ -295,7 +303,17 @@ std::unique_ptr<ChannelMixer> build_moe(const BuildContext& ctx, Config& cfg) {
   Config router_options(o.router_options, cfg.origin(), cfg.prefix() + ".router");
   auto router = row.build({ctx, o.routed(), o.top_k}, router_options);
   router_options.finish();
-  ops::FfnWeights weights = add_ffn(ctx, o.expert, o.experts, std::min(1.0, static_cast<double>(o.top_k) / static_cast<double>(o.routed())));
+  ops::FfnWeights weights = add_ffn(ctx, o.expert, o.experts, std::min(1.0, static_cast<double>(o.top_k) / static_cast<double>(o.routed())), "", o.latent);
+  Latent latent;
+  if (o.latent > 0) {
+    latent.down = ctx.add("latent_down", {o.latent, ctx.spec.width}, Role::matrix, ctx.matrix());
+    latent.up = ctx.add("latent_up", {ctx.spec.width, o.latent}, Role::matrix, ctx.into_residual());
+  }
+  WeightlessExperts weightless{.experts = o.experts, .zero = o.zero_experts, .identity = o.identity_experts, .constant = o.constant_experts};
+  if (o.constant_experts > 0) {
+    weightless.value = ctx.add("constant", {ctx.spec.width, o.constant_experts}, Role::matrix, ctx.into_residual());
+    weightless.mix = ctx.add("constant_mix", {2 * o.constant_experts, ctx.spec.width}, Role::router, ctx.matrix());
+  }
   std::optional<SharedExpert> shared;
   if (o.shared_hidden > 0) {
     FfnOptions wide = o.expert;
@@ -308,7 +326,7 @@ std::unique_ptr<ChannelMixer> build_moe(const BuildContext& ctx, Config& cfg) {
     }
     if (o.shared_gate) shared->gate = ctx.add("shared_router", {1, ctx.spec.width}, Role::router, ctx.matrix());
   }
-  return std::make_unique<Moe>(ctx, o, std::move(router), std::move(weights), std::move(shared));
+  return std::make_unique<Moe>(ctx, o, std::move(router), std::move(weights), std::move(weightless), std::move(latent), std::move(shared));
 }
 
 }  // namespace gamut

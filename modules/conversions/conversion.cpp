@@ -69,14 +69,25 @@ void FfnValues::scale_down(double by) {
 }
 
 FfnValues side_by_side(std::span<const FfnValues> parts) {
-  FfnValues out{.width = parts[0].width, .down_bias = std::vector<double>(parts[0].down_bias.size())};
+  FfnValues out{.width = parts[0].width};
+  // Where one part has a bias, the others' are zeros.
+  const auto append = [&](std::vector<double> FfnValues::*which, int64_t FfnValues::*size) {
+    const bool any = std::any_of(parts.begin(), parts.end(), [&](const FfnValues& p) { return !(p.*which).empty(); });
+    for (const FfnValues& p : parts) {
+      if (!any) continue;
+      if ((p.*which).empty())
+        (out.*which).resize((out.*which).size() + static_cast<size_t>(p.*size));
+      else
+        (out.*which).insert((out.*which).end(), (p.*which).begin(), (p.*which).end());
+    }
+  };
+  append(&FfnValues::gate, &FfnValues::hidden);
+  append(&FfnValues::up, &FfnValues::hidden);
+  append(&FfnValues::gate_bias, &FfnValues::hidden);
+  append(&FfnValues::up_bias, &FfnValues::hidden);
   for (const FfnValues& p : parts) {
     out.hidden += p.hidden;
-    const auto append = [](std::vector<double>& to, const std::vector<double>& more) { to.insert(to.end(), more.begin(), more.end()); };
-    append(out.gate, p.gate);
-    append(out.up, p.up);
-    append(out.gate_bias, p.gate_bias);
-    append(out.up_bias, p.up_bias);
+    if (!p.down_bias.empty()) out.down_bias.resize(p.down_bias.size());
     for (size_t d = 0; d < p.down_bias.size(); ++d) out.down_bias[d] += p.down_bias[d];
   }
   for (int64_t d = 0; d < out.width; ++d)
@@ -89,9 +100,9 @@ FfnValues read_ffn(const Parameters& parameters, const std::string& prefix, int6
   for_parts(v, [&](const char* name, std::vector<double>& values) {
     if (const Parameter* p = find(parameters, prefix + name)) values = read(*p, expert);
   });
-  const Shape& down = find(parameters, prefix + "down")->value.shape();  // […, D, H]
-  v.hidden = down[down.rank() - 1];
-  v.width = down[down.rank() - 2];
+  const Shape& down = find(parameters, prefix + "down")->value.shape();
+  v.hidden = down[-1];
+  v.width = down[-2];
   return v;
 }
 

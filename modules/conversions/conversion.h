@@ -60,12 +60,12 @@ struct UpcycleMethod {
 const std::vector<UpcycleMethod>& upcycle_methods();  // registry.cpp
 
 // Options: method (copy) and its own; experts (8), top_k (2); granularity g (1): each expert is one g-th of the layer's hidden units, experts/g copies of
-// each; normalise (gates divided by their sum; when top_k > 1); scaling of the g-ths so that sums stay: down (of the last matrix), spread (evenly over an
-// expert's matrices), none; shared w (0): a shared expert gives the share w of the layer's result, the others 1 − w; layers: list, or every n-th (every)
-// after the first n (first); router_init normal | uniform | zero of router_std (0.02), virtual_groups (with granularity > 1): the g parts of one copy get
-// equal router rows and are chosen together; moe: more options of the channel mixer, for example moe.router.balance. Layers that are no `ffn` stay.
-// Error when nothing is left to convert or the options do not fit.
-// [Komatsuzaki et al., Sparse upcycling, 2022; He et al., Upcycling LLMs into mixture of experts, 2024]
+// each; normalise (gates divided by their sum; when top_k > 1, and for routers other than topk, whose gates are taken to sum to 1); scaling of the g-ths so
+// that sums stay: down (of the last matrix), spread (evenly over an expert's matrices), none; shared w (0): a shared expert gives the share w of the layer's
+// result, the others 1 − w; layers: list, or every n-th (every) after the first n (first); router_init normal | uniform | zero of router_std (0.02),
+// virtual_groups (with granularity > 1): the g parts of one copy get equal router rows and are chosen together; moe: more options of the channel mixer, for
+// example moe.router.balance. Layers that are no `ffn` stay. Error when nothing is left to convert or the options do not fit. [Komatsuzaki et al., Sparse
+// upcycling, 2022; He et al., Upcycling LLMs into mixture of experts, 2024]
 Conversion upcycled(const ModelSpec& dense, Config& options);
 
 // ---- Mixture of experts → dense, or fewer experts ----

@@ -16,10 +16,11 @@ MoeOptions options_of(const Component& moe) {
 [[noreturn]] void refuse(const std::string& layer, const std::string& why) { throw Error({.who = "downcycle", .what = layer + " " + why}); }
 
 // What a dense layer in place of the mixture is made of: the options that experts and dense layers share.
-Component dense(const Component& moe, int64_t hidden) {
+Component dense(const Component& moe, const MoeOptions& o, int64_t hidden) {
   Json options = {{"hidden", hidden}};
-  for (const char* key : {"activation", "gated", "bias", "limit", "up_shift"})
+  for (const char* key : {"activation", "gated", "limit", "up_shift"})
     if (moe.options.contains(key)) options[key] = moe.options[key];
+  if (o.expert.bias || (o.shared_hidden > 0 && o.shared_bias)) options["bias"] = true;
   return {"ffn", options};
 }
 
@@ -62,11 +63,12 @@ Conversion downcycled(const ModelSpec& sparse, Config& cfg, std::vector<RoutingR
     const std::string prefix = "layers." + std::to_string(i) + ".channel";
     const MoeOptions o = options_of(moe);
     if (o.routed() > o.experts) refuse(prefix, "has experts without weights");
+    if (o.latent > 0) refuse(prefix, "has experts in a latent space");
     if (o.weigh_input) refuse(prefix, "multiplies its experts' inputs by their gates");
     const Reduction reduction = method.build(cfg, o.experts, o.expert.hidden);
     const auto record = std::find_if(use.begin(), use.end(), [&](const RoutingRecord& r) { return r.layer == static_cast<int>(i); });
     if (record == use.end() || record->tokens == 0) refuse(prefix, "was not measured");
-    out.spec.layers[i].channel = reduction.kept ? fewer(prefix, moe, o, reduction.experts) : dense(moe, reduction.hidden + o.shared_hidden);
+    out.spec.layers[i].channel = reduction.kept ? fewer(prefix, moe, o, reduction.experts) : dense(moe, o, reduction.hidden + o.shared_hidden);
     out.layers.push_back({prefix, moe, out.spec.layers[i].channel});
     plans[prefix] = {reduction, *record};
   }

@@ -25,14 +25,21 @@ struct Options {
   double bias_scale() const { return scaling == "none" ? 1 : 1 / gates(); }
 };
 
-Options take_options(Config& cfg) {
+// The table `moe` names a router other than topk.
+bool another_router(const Json& more) {
+  const auto router = more.find("router");
+  return router != more.end() && router->is_object() && router->contains("kind") && (*router)["kind"] != "topk";
+}
+
+// `another`: a router other than topk, whose gates are taken to sum to 1 unless the options say otherwise.
+Options take_options(Config& cfg, bool another) {
   Options o{};
   o.experts = cfg.take_in<int64_t>("experts", 8, 1, 1 << 16);
   o.top_k = cfg.take_in<int64_t>("top_k", std::min<int64_t>(2, o.experts), 1, o.experts);
   o.granularity = cfg.take_in<int64_t>("granularity", 1, 1, o.experts);
   if (o.experts % o.granularity != 0)
     cfg.reject("granularity", "must divide the " + std::to_string(o.experts) + " experts, not be " + std::to_string(o.granularity));
-  o.normalise = cfg.take<bool>("normalise", o.top_k > 1);
+  o.normalise = cfg.take<bool>("normalise", another || o.top_k > 1);
   o.scaling = cfg.take_choice("scaling", "down", {"down", "spread", "none"});
   o.shared = cfg.take_in<double>("shared", 0.0, 0.0, 1.0);
   o.router_init = cfg.take_choice("router_init", "normal", {"normal", "uniform", "zero"});
@@ -66,7 +73,7 @@ Component mixture(const Component& ffn, const Options& o, const Json& more, Conf
   options.update({{"experts", o.experts}, {"top_k", o.top_k}, {"hidden", hidden / o.granularity}});
   options["router"] = {{"kind", "topk"}, {"normalise", o.normalise}, {"balance", "pooled"}, {"balance_loss", 0.01}};
   if (o.shared > 0) options["shared_hidden"] = hidden;
-  if (more.value("/router/kind"_json_pointer, "topk") != "topk") options["router"] = Json::object();  // another's options are its own
+  if (another_router(more)) options["router"] = Json::object();  // another's options are its own
   options.merge_patch(more);
   return {"moe", options};
 }
@@ -129,11 +136,11 @@ void draw_router(const Parameter& router, const Options& o, uint64_t seed) {
 }  // namespace
 
 Conversion upcycled(const ModelSpec& dense, Config& cfg) {
-  const Options o = take_options(cfg);
   Json more = cfg.take_json("moe");
   if (more.is_null()) more = Json::object();
   if (!more.is_object()) cfg.reject("moe", "must be a table, not " + more.dump());
-  for (const char* key : {"experts", "top_k", "hidden", "shared_hidden"})
+  const Options o = take_options(cfg, another_router(more));
+  for (const char* key : {"experts", "top_k", "hidden", "shared_hidden", "shared_bias", "latent"})
     if (more.contains(key)) cfg.reject(std::string("moe.") + key, "is settled by the conversion's own options");
   Conversion out{.spec = dense};
   const auto convert_stack = [&](std::vector<LayerSpec>& layers, const std::vector<int64_t>& which, const std::string& prefix) {

@@ -93,6 +93,7 @@ TEST(Upcycling, PromisesHold) {
       {{{"experts", 4}, {"moe", {{"router", {{"scale", 2}}}}}}, false, false},
       {{{"experts", 4}, {"method", "drop"}}, false, false},
       {{{"experts", 4}, {"method", "noise"}}, false, false},
+      {{{"experts", 4}, {"top_k", 1}, {"moe", {{"router", {{"kind", "hash"}}}}}}, false, true},
       // An undecided router's gates are k/E each, which scaling makes good.
       {{{"experts", 4}, {"normalise", false}, {"router_init", "zero"}}, false, true},
       {{{"experts", 8}, {"granularity", 2}, {"top_k", 4}, {"normalise", false}, {"router_init", "zero"}}, false, true},
@@ -316,7 +317,7 @@ TEST(Downcycling, PruneKeepsWhatIsUsed) {
 
 // A shared expert behind a gate becomes part of the dense layer with the mean of its gate.
 TEST(Downcycling, GatedSharedExperts) {
-  for (const Json& gate : {Json{{"shared_gate", true}}, Json{{"residual", true}}}) {
+  for (const Json& gate : {Json{{"shared_gate", true}}, Json{{"residual", true}}, Json{{"bias", true}, {"shared_bias", false}}, Json{{"shared_bias", true}}}) {
     Json options = {{"shared_hidden", 5}, {"experts", 1}, {"top_k", 1}, {"router", {{"normalise", true}}}};
     options.update(gate);
     TinyModel moe(tiny_moe(options), pool());

@@ -149,6 +149,54 @@ TEST(MoeVariants, WeightlessExpertsAndResidualMixing) {
   expect_rows(y, rows);
 }
 
+TEST(MoeVariants, ConstantExperts) {
+  Layer l(Json{{"top_k", 5}, {"zero_experts", 1}, {"constant_experts", 2}, {"router", {{"score", "sigmoid"}, {"normalise", false}}}});
+  Tape tape(l.device, Tape::Mode::inference);
+  RoutingRecord record;
+  const Tensor y = l.run(tape, &record);
+  std::vector<std::vector<double>> rows;
+  for (int64_t t = 0; t < kTokens; ++t) {
+    auto& row = rows.emplace_back(kWidth);
+    for (int64_t i = 0; i < 5; ++i) {
+      const int32_t e = record.index_Nk[static_cast<size_t>(5 * t + i)];
+      const double gate = sigmoid(l.dot(l.weights("router") + e * kWidth, t));
+      if (e < 4) add(row, gate, expert_of(l, e, row_of(l, t)));
+      if (e < 5) continue;
+      const double* mix = l.weights("constant_mix") + (e - 5) * 2 * kWidth;
+      const double of_x = sigmoid(l.dot(mix, t) - l.dot(mix + kWidth, t));
+      add(row, gate * of_x, row_of(l, t));
+      for (int64_t c = 0; c < kWidth; ++c) row[static_cast<size_t>(c)] += gate * (1 - of_x) * l.weights("constant")[c * 2 + e - 5];
+    }
+  }
+  expect_rows(y, rows);
+}
+
+// Experts of three dimensions between two projections; the router sees all eight.
+TEST(MoeVariants, LatentSpace) {
+  Layer l(Json{{"latent", 3}, {"shared_hidden", 5}});
+  Tape tape(l.device, Tape::Mode::inference);
+  RoutingRecord record;
+  const Tensor y = l.run(tape, &record);
+  EXPECT_EQ(l.parameters.find("c.gate")->value.shape(), (Shape{4, 6, 3}));
+  std::vector<std::vector<double>> rows;
+  for (int64_t t = 0; t < kTokens; ++t) {
+    double low[3], sum[3] = {}, h[2];
+    for (int i = 0; i < 3; ++i) low[i] = l.dot(l.weights("latent_down") + i * kWidth, t);
+    const int32_t* e = &record.index_Nk[static_cast<size_t>(2 * t)];
+    for (int j = 0; j < 2; ++j) h[j] = l.dot(l.weights("router") + e[j] * kWidth, t);
+    for (int j = 0; j < 2; ++j)
+      for (int u = 0; u < 6; ++u) {
+        const int64_t at = e[j] * 18 + u * 3;
+        const double g = std::inner_product(low, low + 3, l.weights("gate") + at, 0.0), up = std::inner_product(low, low + 3, l.weights("up") + at, 0.0);
+        for (int i = 0; i < 3; ++i) sum[i] += sigmoid(h[j] - h[1 - j]) * l.weights("down")[e[j] * 18 + i * 6 + u] * g * sigmoid(g) * up;
+      }
+    auto& row = rows.emplace_back(kWidth);
+    for (int64_t c = 0; c < kWidth; ++c) row[static_cast<size_t>(c)] = std::inner_product(sum, sum + 3, l.weights("latent_up") + c * 3, 0.0);
+    add(row, 1, expert_of(l, 0, row_of(l, t), "shared_", 5));
+  }
+  expect_rows(y, rows);
+}
+
 // Capacity 0 leaves the residual alone; room for all is dropless, bit for bit.
 TEST(MoeVariants, CapacityEnds) {
   Layer none(Json{{"capacity_factor", 1e-9}, {"capacity_formula", "floor"}, {"drop_when", "always"}}),

@@ -61,14 +61,17 @@ struct Bench {
     std::vector<double> y;
     RoutingRecord record;
   };
-  Result run(const std::vector<double>& values, const std::vector<int32_t>& ids, int64_t rows = 1, Tape::Mode mode = Tape::Mode::inference) {
+  Result run(const std::vector<double>& values, const std::vector<int32_t>& ids, int64_t rows = 1, Tape::Mode mode = Tape::Mode::inference,
+             std::vector<RouterChoices>* made = nullptr, const std::vector<RouterChoices>* given = nullptr) {
     Tape tape(device, mode);
     std::vector<RoutingRecord> records;
     Pass pass{.tape = tape,
               .ids_BT = id_tensor(tape, ids, rows, static_cast<int64_t>(ids.size()) / rows, kVocab),
               .seed = 5,
               .routing = &records,
-              .routing_choices = true};
+              .routing_choices = true,
+              .choices_made = made,
+              .choices_given = given};
     Result r{elements(channel->forward(pass, input(tape, values, rows))), {}};
     r.record = records.at(0);
     tape.forget();
@@ -88,6 +91,61 @@ std::vector<double> numbers(int64_t count, uint64_t seed = 1) {
   std::vector<double> out;
   for (int64_t i = 0; i < count; ++i) out.push_back(stream.normal(static_cast<uint64_t>(i)));
   return out;
+}
+
+// Along random directions, in double; parameters that learn by a rule of their own are left out.
+void expect_slope(Bench& bench, bool own_rule, const std::vector<double>& x, const std::vector<int32_t>& ids) {
+  const std::vector<double> c = numbers(kLength * kWidth, 9), dx = numbers(kLength * kWidth, 10);
+  const auto loss = [&](const std::vector<double>& values, std::vector<double>* x_gradient) {
+    Tape tape(bench.device, Tape::Mode::training);
+    Tensor in = bench.input(tape, values, 2);
+    in.require_grad();
+    Pass pass{.tape = tape, .ids_BT = id_tensor(tape, ids, 2, kLength / 2, kVocab), .seed = 5};
+    const Tensor y = bench.channel->forward(pass, in), dy = tape.empty(y.shape(), y.dtype());
+    double value = tape.total_loss();
+    for (int64_t i = 0; i < y.elements(); ++i) {
+      value += c[static_cast<size_t>(i)] * y.data<double>()[i];
+      dy.data<double>()[i] = c[static_cast<size_t>(i)];
+    }
+    if (!x_gradient) {
+      tape.forget();
+      return value;
+    }
+    tape.give(y.grad(), dy);
+    tape.backward();
+    *x_gradient = elements(in.grad()->value);
+    return value;
+  };
+  std::vector<double> gx;
+  loss(x, &gx);
+  double slope = 0;
+  for (size_t i = 0; i < gx.size(); ++i) slope += own_rule ? 0 : gx[i] * dx[i];
+  std::vector<std::vector<double>> directions;
+  for (Parameter& p : bench.parameters.all()) {
+    const bool moves = p.trained && !(own_rule && p.role == Role::router);
+    directions.push_back(moves ? numbers(p.value.elements(), std::hash<std::string>{}(p.name)) : std::vector<double>(static_cast<size_t>(p.value.elements())));
+    if (moves)
+      for (int64_t i = 0; i < p.value.elements(); ++i) slope += directions.back()[static_cast<size_t>(i)] * p.value.grad()->value.data<double>()[i];
+  }
+  const auto moved = [&](double step) {
+    const auto shift = [&](double by) {
+      size_t k = 0;
+      for (Parameter& p : bench.parameters.all()) {
+        for (int64_t i = 0; i < p.value.elements(); ++i) p.value.data<double>()[i] += by * directions[k][static_cast<size_t>(i)];
+        ++k;
+      }
+      bench.parameters.mark_changed();
+    };
+    std::vector<double> values = x;
+    for (size_t i = 0; i < values.size() && !own_rule; ++i) values[i] += step * dx[i];
+    shift(step);
+    const double value = loss(values, nullptr);
+    shift(-step);
+    return value;
+  };
+  constexpr double h = 1e-6;
+  const double numeric = (8 * (moved(h) - moved(-h)) - (moved(2 * h) - moved(-2 * h))) / (12 * h);
+  EXPECT_NEAR(slope, numeric, 1e-6 * std::abs(numeric) + 1e-8);
 }
 
 class RouterLaws : public testing::TestWithParam<std::string> {
@@ -249,60 +307,39 @@ TEST_P(RouterLaws, EmptyExpertsCostNothing) {
   }
 }
 
-// Along random directions, in double; parameters that learn by a rule of their own are left out.
+// A record of choices is enforced: on the same weights it changes no bit, on others the choices stay as they were.
+TEST_P(RouterLaws, RecordedChoicesAreEnforced) {
+  for (const Tape::Mode mode : {Tape::Mode::inference, Tape::Mode::training}) {
+    Bench bench(GetParam(), "f32");
+    std::vector<RouterChoices> made, again, moved;
+    const Bench::Result first = bench.run(x, ids, 1, mode, &made);
+    ASSERT_EQ(made.size(), 1u);
+    EXPECT_EQ(made[0].router, "channel");
+    EXPECT_EQ(made[0].tokens(), kLength);
+    EXPECT_EQ(bench.run(x, ids, 1, mode, &again, &made).y, first.y);
+    EXPECT_EQ(again[0].index_Nk, made[0].index_Nk);
+    for (Parameter& p : bench.parameters.all())
+      if (p.role == Role::router)
+        for (int64_t i = 0; i < p.value.elements(); ++i)
+          p.value.data<float>()[i] += static_cast<float>(RandomStream(8, "moved").normal(static_cast<uint64_t>(i)));
+    bench.parameters.mark_changed();
+    if (traits.needs_ids) continue;  // learns nothing that could choose otherwise
+    moved.clear();
+    bench.run(x, ids, 1, mode, &moved);
+    const bool differs = moved[0].index_Nk != made[0].index_Nk || bench.k == kExperts;
+    EXPECT_TRUE(differs) << "moved weights choose alike: nothing would be seen";
+    moved.clear();
+    const Bench::Result enforced = bench.run(x, ids, 1, mode, &moved, &made);
+    EXPECT_EQ(moved[0].index_Nk, made[0].index_Nk);
+    if (bench.k < kExperts && !traits.own_rule) {
+      EXPECT_NE(enforced.y, first.y) << "gates come from the scores";
+    }
+  }
+}
+
 TEST_P(RouterLaws, GradientIsTheSlope) {
   Bench bench(GetParam(), "f64", 2);
-  const std::vector<double> c = numbers(kLength * kWidth, 9), dx = numbers(kLength * kWidth, 10);
-  const auto loss = [&](const std::vector<double>& values, std::vector<double>* x_gradient) {
-    Tape tape(bench.device, Tape::Mode::training);
-    Tensor in = bench.input(tape, values, 2);
-    in.require_grad();
-    Pass pass{.tape = tape, .ids_BT = id_tensor(tape, ids, 2, kLength / 2, kVocab), .seed = 5};
-    const Tensor y = bench.channel->forward(pass, in), dy = tape.empty(y.shape(), y.dtype());
-    double value = tape.total_loss();
-    for (int64_t i = 0; i < y.elements(); ++i) {
-      value += c[static_cast<size_t>(i)] * y.data<double>()[i];
-      dy.data<double>()[i] = c[static_cast<size_t>(i)];
-    }
-    if (!x_gradient) {
-      tape.forget();
-      return value;
-    }
-    tape.give(y.grad(), dy);
-    tape.backward();
-    *x_gradient = elements(in.grad()->value);
-    return value;
-  };
-  std::vector<double> gx;
-  loss(x, &gx);
-  double slope = 0;
-  for (size_t i = 0; i < gx.size(); ++i) slope += traits.own_rule ? 0 : gx[i] * dx[i];
-  std::vector<std::vector<double>> directions;
-  for (Parameter& p : bench.parameters.all()) {
-    const bool moves = p.trained && !(traits.own_rule && p.role == Role::router);
-    directions.push_back(moves ? numbers(p.value.elements(), std::hash<std::string>{}(p.name)) : std::vector<double>(static_cast<size_t>(p.value.elements())));
-    if (moves)
-      for (int64_t i = 0; i < p.value.elements(); ++i) slope += directions.back()[static_cast<size_t>(i)] * p.value.grad()->value.data<double>()[i];
-  }
-  const auto moved = [&](double step) {
-    const auto shift = [&](double by) {
-      size_t k = 0;
-      for (Parameter& p : bench.parameters.all()) {
-        for (int64_t i = 0; i < p.value.elements(); ++i) p.value.data<double>()[i] += by * directions[k][static_cast<size_t>(i)];
-        ++k;
-      }
-      bench.parameters.mark_changed();
-    };
-    std::vector<double> values = x;
-    for (size_t i = 0; i < values.size() && !traits.own_rule; ++i) values[i] += step * dx[i];
-    shift(step);
-    const double value = loss(values, nullptr);
-    shift(-step);
-    return value;
-  };
-  constexpr double h = 1e-6;
-  const double numeric = (8 * (moved(h) - moved(-h)) - (moved(2 * h) - moved(-2 * h))) / (12 * h);
-  EXPECT_NEAR(slope, numeric, 1e-6 * std::abs(numeric) + 1e-8);
+  expect_slope(bench, traits.own_rule, x, ids);
 }
 
 // What a plan says of memory and products is not exceeded.
@@ -334,6 +371,53 @@ INSTANTIATE_TEST_SUITE_P(Registry, RouterLaws, testing::ValuesIn([] {
                            return kinds;
                          }()),
                          [](const auto& which) { return which.param; });
+
+// The same of options that change what a mixture computes, and of every loss.
+TEST(MixtureOptions, GradientIsTheSlope) {
+  for (const Json& options : std::vector<Json>{
+           {{"latent", 3}},
+           {{"latent", 3}, {"weigh", "input"}, {"shared_hidden", 4}},
+           {{"constant_experts", 2}, {"top_k", 5}},
+           {{"constant_experts", 1}, {"identity_experts", 1}, {"zero_experts", 1}, {"top_k", 5}, {"bias", true}},
+           {{"router", {{"orthogonal_loss", 0.3}}}},
+           {{"router", {{"variance_loss", 0.3}}}},
+           {{"router", {{"variance_loss", 0.3}, {"score", "sigmoid"}}}},
+           {{"router", {{"entropy_loss", 0.3}}}},
+           {{"router", {{"entropy_loss", -0.3}, {"score", "sigmoid"}}}},
+           {{"router", {{"importance_loss", 0.3}, {"variance", "sample"}}}},
+           {{"router", {{"sequence_loss", 0.3}, {"score", "sigmoid"}}}},
+           {{"experts", 8}, {"router", {{"device_loss", 0.3}, {"communication_loss", 0.2}, {"devices", 4}, {"device_reach", 2}}}},
+           {{"router", {{"balance_loss", 0.3}, {"balance_count", "tokens"}}}},
+       }) {
+    SCOPED_TRACE(options.dump());
+    Bench bench("topk", "f64", 2, options);
+    expect_slope(bench, false, numbers(kLength * kWidth), random_ids(kLength, kVocab));
+  }
+}
+
+TEST(RecordedChoices, RefuseWhatDoesNotFit) {
+  Bench bench("topk", "f32");
+  const std::vector<double> x = numbers(kLength * kWidth);
+  const std::vector<int32_t> ids = random_ids(kLength, kVocab);
+  std::vector<RouterChoices> made;
+  bench.run(x, ids, 1, Tape::Mode::inference, &made);
+  const auto refused = [&](const std::string& part, auto&& change) {
+    std::vector<RouterChoices> given = made;
+    change(given[0]);
+    try {
+      bench.run(x, ids, 1, Tape::Mode::inference, nullptr, &given);
+      ADD_FAILURE() << part;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  refused("have none of channel", [](RouterChoices& c) { c.router = "layers.9.channel"; });
+  refused("[11, 2], not [12, 2]", [](RouterChoices& c) { c.index_Nk.resize(22); });
+  refused("[24, 1], not [12, 2]", [](RouterChoices& c) { c.slots = 1; });
+  refused("name expert 7 for token 3", [](RouterChoices& c) { c.index_Nk[6] = 7; });
+  refused("name expert -1 for token 0", [](RouterChoices& c) { c.index_Nk[0] = -1; });
+  refused("each once", [](RouterChoices& c) { c.index_Nk[1] = c.index_Nk[0]; });
+}
 
 // A causal model takes no router and no drop rule that looks ahead, unless told to.
 TEST(Soundness, CausalModelsRefuseWhatLooksAhead) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "modules/channels/routers/assignment.h"
 #include "modules/channels/routers/noisy_topk.h"
@@ -120,6 +121,40 @@ TEST(RouterNumbers, GlobalBalanceGathersOverMicroBatches) {
   }
   EXPECT_NEAR(value, expected, 1e-12);
   EXPECT_EQ(gathered.back(), 8);
+}
+
+// Rows (3, 4) and (1, 0): |25 − 1| + 2·3 + 0; scores whose columns vary by 1/16 and 1/64.
+TEST(RouterNumbers, OrthogonalityAndVariance) {
+  Bench b;
+  const Tensor w = b.tensor({2, 2}, {3, 4, 1, 0}, true);
+  EXPECT_NEAR(ops::orthogonality_loss(b.tape, w, 0.5), 30, 1e-12);
+  ops::Routing r;
+  r.scores_NE = b.tensor({2, 2}, {0.25, 0.5, 0.75, 0.25}, true);
+  EXPECT_NEAR(ops::variance_loss(b.tape, r, 2), 1. / 16 + 1. / 64, 1e-12);
+  EXPECT_NEAR(b.tape.total_loss(), 0.5 * 30 - 2 * (1. / 16 + 1. / 64), 1e-12);
+  b.tape.backward();
+  expect_near(elements(w.grad()->value), {4, 4, 3, 4}, 1e-12);
+  expect_near(elements(r.scores_NE.grad()->value), {0.5, -0.25, -0.5, 0.25}, 1e-12);
+}
+
+// Three clouds of points: their clusters, whatever the order of the tokens.
+TEST(RouterNumbers, ClusteredTable) {
+  std::vector<float> vectors;
+  const RandomStream stream(1, "clouds");
+  for (uint64_t v = 0; v < 60; ++v)
+    for (uint64_t c = 0; c < 2; ++c) vectors.push_back(static_cast<float>((c == 0 ? 10.0 * static_cast<double>(v % 3) : 0.0) + 0.3 * stream.normal(2 * v + c)));
+  int whole = 0;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    const std::vector<int64_t> table = clustered_table(vectors, 2, 3, 1, seed), two = clustered_table(vectors, 2, 3, 2, seed);
+    std::set<int64_t> of[3];
+    for (size_t v = 0; v < 60; ++v) {
+      of[v % 3].insert(table[v]);
+      EXPECT_EQ(two[2 * v], table[v]) << "the nearest first";
+      EXPECT_NE(two[2 * v], two[2 * v + 1]);
+    }
+    whole += of[0].size() == 1 && of[1].size() == 1 && of[2].size() == 1 && of[0] != of[1] && of[1] != of[2] && of[0] != of[2];
+  }
+  EXPECT_GE(whole, 6) << "most starts find the clouds";
 }
 
 TEST(RouterNumbers, SquaredVariation) {

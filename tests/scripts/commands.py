@@ -102,6 +102,56 @@ def score_and_generate(work):
     expect(drawn[0] == drawn[1] != drawn[2], "the seed decides")
 
 
+def routing(work):
+    """Choices of routers are recorded and enforced; what experts do on texts."""
+    model, out, record = FIXTURES / "mixtral", work / "routed.safetensors", work / "choices.safetensors"
+    ask = ["score", model, "--tokens", model / "input.json", "--dtype", "f32"]
+    gamut(*ask, "--logits", out, "--record-routing", record)
+    header = read_header(record)
+    expect(header == {f"layers.{i}.channel": dict(header[f"layers.{i}.channel"], dtype="I32", shape=[32, 2]) for i in (0, 1)}, "a record of the choices", header)
+    gamut(*ask, "--logits", work / "again.safetensors", "--replay-routing", record)
+    expect(out.read_bytes() == (work / "again.safetensors").read_bytes(), "the same choices give the same bits")
+    data = bytearray(record.read_bytes())
+    size = 8 + int.from_bytes(data[:8], "little")
+    for i in range(size, len(data), 8):
+        data[i:i + 8] = data[i + 4:i + 8] + data[i:i + 4]  # the two choices of each token in the other order
+    record.write_bytes(data)
+    gamut(*ask, "--logits", work / "again.safetensors", "--replay-routing", record, "--record-routing", work / "same.safetensors")
+    expect((work / "same.safetensors").read_bytes() == bytes(data), "other choices are enforced")
+    data[size:size + 4] = (9).to_bytes(4, "little")
+    record.write_bytes(data)
+    gamut(*ask, "--logits", work / "again.safetensors", "--replay-routing", record, code=2)
+
+
+def routing_measures(work):
+    """gamut routing: what experts do on text, against chance and against another state; what inspect says of their shape."""
+    model = work / "routed-model"
+    shutil.copytree(FIXTURES / "mixtral", model)
+    told = json.loads(gamut("routing", model, "--tokens", model / "input.json", "--against", model, "--json"))
+    layer = told["layers"][0]
+    experts = len(layer["load"])
+    expect(told["tokens"] == 32 and sum(layer["load"]) == 64 and abs(sum(layer["gates"]) - 32) < 1e-3, "two slots a token, gates that sum to 1", layer)
+    expect(layer["saturation"] == 1, "the same model routes alike", layer["saturation"])
+    pairs = layer["coactivation"]
+    expect(len(pairs) == experts ** 2 and all(pairs[i * experts + i] == 0 for i in range(experts)), "no expert beside itself")
+    expect(all(abs(sum(pairs[i * experts:(i + 1) * experts]) - 1) < 1e-6 for i in range(experts) if layer["load"][i]), "each of two choices has one partner", pairs)
+    other = work / "routed-other"
+    gamut("upcycle", FIXTURES / "llama-llama3", other, "experts=4")
+    changed = work / "routed-changed"
+    gamut("upcycle", FIXTURES / "llama-llama3", changed, "experts=4", "seed=2")
+    told = json.loads(gamut("routing", other, "--tokens", FIXTURES / "llama-llama3" / "input.json", "--against", changed, "--json"))
+    expect(all(0 < layer["saturation"] < 1 for layer in told["layers"]), "other routers route otherwise", [layer["saturation"] for layer in told["layers"]])
+    expect("max_violation" in gamut("routing", model, "--tokens", model / "input.json"), "a table for people")
+    mixture = json.loads(gamut("inspect", other, "--json"))["mixtures"]
+    expect([m["layers"] for m in mixture] == [[0, 1]] and mixture[0]["activation_ratio"] == 0.5 and mixture[0]["granularity"] == 4 * 16 / mixture[0]["hidden"], "inspect tells the shape", mixture)
+    expect("granularity" in gamut("inspect", other), "and says it")
+    gamut("routing", FIXTURES / "llama", "--tokens", model / "input.json", code=2)
+    clustered = work / "clustered"
+    told = json.loads(gamut("upcycle", FIXTURES / "llama-llama3", clustered, "experts=4", "top_k=1", "moe.router.kind=hash", "moe.router.table=clustered", "--json"))
+    table = json.loads((clustered / "config.json").read_text())["spec"]["channel"]["router"]["experts_of"]
+    expect(len(table) == 40 and set(table) <= set(range(4)) and len(set(table)) > 1 and told["identity"]["equal"], "experts by clusters of the embedding", table)
+
+
 def embed(work):
     model = work / "encoder"
     shutil.copytree(FIXTURES / "bert-bare", model)
@@ -213,6 +263,14 @@ def conversions(work):
         else:
             told = json.loads(gamut("downcycle", out, back, "method=prune", "experts=4", "--tokens", source / "input.json", "--json"))
             expect(json.loads((back / "config.json").read_text())["num_local_experts"] == 4 and told["loss_after"] != told["loss_before"], "experts are left out", told)
+    half = work / "half"
+    shutil.copytree(FIXTURES / "llama-llama3", half)
+    config = json.loads((half / "config.json").read_text())
+    (half / "config.json").write_text(json.dumps(dict(config, dtype="bfloat16")))
+    first = json.loads(gamut("upcycle", half, work / "half-moe", "experts=4", "--json"))["identity"]
+    header = read_header(work / "half-moe" / "model.safetensors")
+    expect(first["equal"] and first["written"] > 1e-4 and {t["dtype"] for t in header.values()} == {"BF16"}, "float32 weights of a bfloat16 model are rounded, and it is said", first)
+    gamut("upcycle", work / "half-moe", work / "half-again", "experts=4", code=2)
     told = json.loads(gamut("upcycle", FIXTURES / "llama", work / "dropped", "method=drop", "seed=3", "--json"))
     expect(not told["identity"]["promised"] and not told["identity"]["equal"] and "drop" in told["identity"]["because"], "what is not promised is said", told)
     expect("equality is not promised" in gamut("upcycle", FIXTURES / "llama", work / "noisy", "method=noise"), "to people, too")
@@ -263,6 +321,8 @@ with tempfile.TemporaryDirectory(prefix="gamut-commands-") as name:
     explain()
     doctor()
     score_and_generate(work)
+    routing(work)
+    routing_measures(work)
     embed(work)
     memory_and_diff(work)
     gguf(work)

@@ -106,11 +106,17 @@ OptimizerOptions options_from(const Json& table) {
 
 TEST(OptimizerOptions, ReadsGroupsStrictly) {
   const OptimizerOptions o = options_from({{"lr", 0.5}, {"group", {{"router", {{"lr_scale", 0.25}, {"weight_decay", 0.0}}}}}});
-  EXPECT_EQ(o.lr_scale_of(Role::router), 0.25);
-  EXPECT_EQ(o.decay_of(Role::router), 0);
-  EXPECT_EQ(o.lr_scale_of(Role::matrix), 1);
-  EXPECT_EQ(o.decay_of(Role::matrix), 0.1);
-  EXPECT_EQ(o.decay_of(Role::norm), 0);
+  const auto a = [](Role role, bool expert = false) { return Parameter{.name = "layers.0.channel.w", .role = role, .expert = expert}; };
+  EXPECT_EQ(o.lr_scale_of(a(Role::router)), 0.25);
+  EXPECT_EQ(o.decay_of(a(Role::router)), 0);
+  EXPECT_EQ(o.lr_scale_of(a(Role::matrix)), 1);
+  EXPECT_EQ(o.decay_of(a(Role::matrix)), 0.1);
+  EXPECT_EQ(o.decay_of(a(Role::norm)), 0);
+  const OptimizerOptions p = options_from({{"group", {{"expert", {{"lr_scale", 3}}}, {"matrix", {{"lr_scale", 5}, {"weight_decay", 0.7}}}}}});
+  EXPECT_EQ(p.lr_scale_of(a(Role::matrix, true)), 3);
+  EXPECT_EQ(p.decay_of(a(Role::matrix, true)), 0.1);
+  EXPECT_EQ(p.lr_scale_of(a(Role::bias, true)), 3);
+  EXPECT_EQ(p.lr_scale_of(a(Role::matrix)), 5);
   EXPECT_ERROR(options_from({{"lr", -1}}), "optimizer.lr");
   EXPECT_ERROR(options_from({{"learning_rate", 1}}), "learning_rate");
   EXPECT_ERROR(options_from({{"group", {{"roter", {{"lr_scale", 1}}}}}}), "router");

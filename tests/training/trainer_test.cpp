@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "checkpoints/checkpoint_store.h"
+#include "families/routing_file.h"
 #include "kernels/cpu.h"
 #include "modules/registry.h"
 #include "tiny_models.h"
@@ -335,6 +336,80 @@ TEST_F(TrainerTest, RatesFollowTheSchedule) {
 }
 
 // Memory predicted on shapes alone is what the arena really reaches.
+// What is frozen keeps its bits, selection biases included, and has no moments; the rest moves.
+TEST_F(TrainerTest, PartsOfMixturesCanBeFrozen) {
+  const ModelSpec spec = small_moe("f32", {{"bias", true}, {"shared_hidden", 8}, {"shared_gate", true}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}, {"linear_bias", true}}}});
+
+  const auto is_router = [](const std::string& name) { return name.find("channel.router") != std::string::npos || name.find("shared_router") != std::string::npos; };
+  const auto is_expert = [](const std::string& name) {
+    const std::string leaf = name.substr(name.rfind('.') + 1);
+    return name.find("channel.") != std::string::npos && (leaf.starts_with("gate") || leaf.starts_with("up") || leaf.starts_with("down"));
+  };
+  const std::vector<std::pair<Json, std::function<bool(const std::string&)>>> cases{
+      {{{"train", "experts"}}, is_expert},
+      {{{"train", "mixtures"}}, [&](const std::string& n) { return is_expert(n) || is_router(n); }},
+      {{{"train", "non_experts"}}, [&](const std::string& n) { return !is_expert(n); }},
+      {{{"group", {{"router", {{"frozen", true}}}}}}, [&](const std::string& n) { return !is_router(n); }},
+      {{{"group", {{"matrix", {{"frozen", true}}}, {"expert", {{"lr_scale", 1}}}}}}, [&](const std::string& n) { return is_expert(n) || is_router(n) || n.find("norm") != std::string::npos || n.ends_with("_bias") || n == "embedding" || n.starts_with("head"); }},
+  };
+  for (const auto& [table, moves] : cases) {
+    TrainerOptions options{.length = 16, .batch_rows = 4, .steps = 4};
+    Config cfg(table, {.source = "test"});
+    options.optimizer = OptimizerOptions::take(cfg);
+
+    Trainer trainer(spec, options, data, pool);
+    std::map<std::string, std::vector<double>> before;
+    for (const Parameter& p : trainer.model().parameters().all()) before[p.name] = elements(p.value);
+    for (int i = 0; i < 3; ++i) trainer.step();
+    for (const Parameter& p : trainer.model().parameters().all()) {
+      EXPECT_EQ(elements(p.value) != before[p.name], moves(p.name)) << p.name << ' ' << table;
+      if (p.role != Role::buffer) {
+        EXPECT_EQ(p.trained, moves(p.name)) << p.name;
+      }
+    }
+    EXPECT_LE(trainer.arena_peak(), plan_step(spec, options, pool).arena_bytes) << table;
+  }
+  TrainerOptions options{.length = 16, .batch_rows = 4, .steps = 4};
+  options.optimizer.train = "experts";
+
+  EXPECT_THROW(Trainer(small_dense("f32"), options, data, pool), Error);
+}
+
+// The record of a run makes another with other routers choose alike; with the same it changes no bit.
+TEST_F(TrainerTest, RecordedRoutingIsReplayed) {
+
+
+  for (const Json& options_of : {Json::object(), Json{{"router", {{"kind", "noisy_topk"}, {"start", "normal"}}}}, kSwitch}) {
+    const ModelSpec spec = small_moe("f32", options_of);
+    TrainerOptions options{.length = 16, .batch_rows = 6, .micro_rows = 2, .steps = 4};
+    const auto run = [&](const std::string& record, const std::string& replay, double lr) {
+      options.record_routing = record.empty() ? "" : folder / record;
+      options.replay_routing = replay.empty() ? "" : folder / replay;
+      options.optimizer.lr = lr;
+      Trainer trainer(spec, options, data, pool);
+      for (int i = 0; i < 4; ++i) trainer.step();
+      return elements(trainer.model().parameters().find("layers.1.channel.router")->value);
+    };
+    const std::vector<double> first = run("first", "", 0.02);
+    EXPECT_EQ(run("", "first", 0.02), first);
+    EXPECT_NE(run("other", "", 0.05), first);
+    run("enforced", "first", 0.05);
+    const auto choices = [&](const std::string& name, int step) {
+      const auto all = read_routing(folder / name / ("step-" + std::to_string(step) + ".safetensors"));
+      EXPECT_EQ(all.size(), 2u);
+      EXPECT_EQ(all[1].tokens(), 96);
+      return all[1].index_Nk;
+    };
+    bool otherwise = false;
+    for (int step = 1; step <= 4; ++step) {
+      EXPECT_EQ(choices("enforced", step), choices("first", step));
+      otherwise |= choices("other", step) != choices("first", step);
+    }
+    EXPECT_TRUE(otherwise) << "another rate chooses alike: nothing would be seen";
+    for (const char* name : {"first", "other", "enforced"}) std::filesystem::remove_all(folder / name);
+  }
+}
+
 TEST_F(TrainerTest, PlanTellsThePeakOfTensors) {
   for (const std::string dtype : {"f32", "bf16"})
     for (const ModelSpec& spec : {small_dense(dtype), small_moe(dtype), small_moe(dtype, kSigmoidBias), small_diffusion(dtype), small_encoder_decoder(dtype), small_hybrid(dtype), small_moe_bert(dtype)})

@@ -29,7 +29,7 @@ class Base : public Router {
         std::copy(expert.begin(), expert.end(), chosen.data<int32_t>());
       }
     }
-    return ops::select(tape, logits, Tensor(), {.score = kernels::RouterScore::sigmoid, .norm = kernels::GateNorm::none, .k = 1}, chosen);
+    return select_experts(pass, logits, Tensor(), {.score = kernels::RouterScore::sigmoid, .norm = kernels::GateNorm::none, .k = 1}, chosen);
   }
 
  private:

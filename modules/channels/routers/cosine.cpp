@@ -28,7 +28,7 @@ class Cosine : public Router {
       const double heat = std::exp(std::min(tau, kHottest));
       return ops::ValueAndSlope{heat, tau < kHottest ? heat : 0.0};
     });
-    ops::Routing r = ops::select(tape, logits, Tensor(), {.norm = normalise_ ? kernels::GateNorm::selected : kernels::GateNorm::none, .k = k_});
+    ops::Routing r = select_experts(pass, logits, Tensor(), {.norm = normalise_ ? kernels::GateNorm::selected : kernels::GateNorm::none, .k = k_});
     losses_.add(pass, r);
     return r;
   }

@@ -25,7 +25,9 @@ class ExpertChoice : public Router {
     r.index_Nk = tape.empty({n, experts_}, DType::i32);  // slot e of a token is expert e's
     r.weight_Nk = r.scores_NE;
     r.most_rows = n / std::max<int64_t>(group, 1) * each * experts_;
-    if (tape.runs()) {
+    if (const Tensor given = given_choices(pass, n, experts_, experts_, true)) {
+      r.index_Nk = given;
+    } else if (tape.runs()) {
       std::fill_n(r.index_Nk.data<int32_t>(), n * experts_, -1);
       tape.pool().parallel_for(n / group * experts_, [&](int64_t task, int) {
         const int64_t first = task / experts_ * group, e = task % experts_;
@@ -38,6 +40,7 @@ class ExpertChoice : public Router {
         for (int64_t i = 0; i < each; ++i) r.index_Nk.data<int32_t>()[tokens[static_cast<size_t>(i)] * experts_ + e] = static_cast<int32_t>(e);
       });
     }
+    note_choices(pass, r.index_Nk);
     r.load_E = ops::count_experts(tape, r.index_Nk, experts_);
     losses_.add(pass, r);
     return r;

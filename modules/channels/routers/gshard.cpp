@@ -20,7 +20,7 @@ class GShard : public Router {
     const Tensor logits = ops::router_logits(tape, x, weight_, Tensor());
     const bool draws = tape.training() && tape.runs();
     const RandomStream stream(pass.seed, "second choice", name_);
-    ops::Routing r = ops::select(tape, logits, Tensor(), select_, second_ == "sampling" && tape.training() ? sampled(pass, logits, stream) : Tensor());
+    ops::Routing r = select_experts(pass, logits, Tensor(), select_, second_ == "sampling" && tape.training() ? sampled(pass, logits, stream) : Tensor());
     losses_.add(pass, r);
     if (!draws || (second_ != "random" && second_ != "random_mesh")) return r;
     const Tensor kept = tape.empty(r.index_Nk.shape(), DType::i32);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/rng.h"
@@ -23,6 +24,7 @@ class Lookup : public Router {
                    .scores_NE = Tensor(),
                    .logits_NE = Tensor()};
     look_up(pass, r.index_Nk);
+    note_choices(pass, r.index_Nk);
     if (tape.runs()) with_float_type(dtype_, [&]<class P>() { std::fill_n(r.weight_Nk.data<P>(), n * k_, P(static_cast<float>(gate_))); });
     r.load_E = ops::count_experts(tape, r.index_Nk, experts_);
     return r;
@@ -129,6 +131,51 @@ std::vector<int32_t> balanced_table(std::span<const double> frequency_V, int64_t
       table[static_cast<size_t>(v * k + j)] = static_cast<int32_t>(order[static_cast<size_t>(j)]);
       load[static_cast<size_t>(order[static_cast<size_t>(j)])] += frequency_V[static_cast<size_t>(v)];
     }
+  }
+  return table;
+}
+
+std::vector<int64_t> clustered_table(std::span<const float> vectors, int64_t width, int64_t experts, int64_t k, uint64_t seed) {
+  const auto tokens = static_cast<int64_t>(vectors.size()) / width;
+  const RandomStream stream(seed, "clusters");
+  std::vector<double> centre(static_cast<size_t>(experts * width)), nearest(static_cast<size_t>(tokens), INFINITY);
+  const auto distance = [&](int64_t v, int64_t e) {
+    double sum = 0;
+    for (int64_t c = 0; c < width; ++c) {
+      const double gap = static_cast<double>(vectors[static_cast<size_t>(v * width + c)]) - centre[static_cast<size_t>(e * width + c)];
+      sum += gap * gap;
+    }
+    return sum;
+  };
+  // Centres begin at tokens, each drawn in proportion to its squared distance from those before [k-means++, Arthur & Vassilvitskii 2007].
+  for (int64_t e = 0; e < experts; ++e) {
+    int64_t start = static_cast<int64_t>(stream.below(static_cast<uint64_t>(e), static_cast<uint64_t>(tokens)));
+    if (e > 0) {
+      double left = stream.uniform(static_cast<uint64_t>(e)) * std::accumulate(nearest.begin(), nearest.end(), 0.0);
+      for (int64_t v = 0; v < tokens && left >= 0; ++v)
+        if (nearest[static_cast<size_t>(v)] > 0) left -= nearest[static_cast<size_t>(start = v)];
+    }
+    for (int64_t c = 0; c < width; ++c) centre[static_cast<size_t>(e * width + c)] = static_cast<double>(vectors[static_cast<size_t>(start * width + c)]);
+    for (int64_t v = 0; v < tokens; ++v) nearest[static_cast<size_t>(v)] = std::min(nearest[static_cast<size_t>(v)], distance(v, e));
+  }
+  std::vector<int64_t> order(static_cast<size_t>(experts)), table(static_cast<size_t>(tokens * k));
+  std::vector<double> from(static_cast<size_t>(experts));
+  for (int round = 0; round < 25; ++round) {
+    std::vector<double> sum(centre.size()), count(static_cast<size_t>(experts));
+    for (int64_t v = 0; v < tokens; ++v) {
+      for (int64_t e = 0; e < experts; ++e) from[static_cast<size_t>(e)] = distance(v, e);
+      std::iota(order.begin(), order.end(), 0);
+      std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int64_t a, int64_t b) {
+        const double da = from[static_cast<size_t>(a)], db = from[static_cast<size_t>(b)];
+        return da != db ? da < db : a < b;
+      });
+      std::copy_n(order.begin(), k, table.begin() + v * k);
+      ++count[static_cast<size_t>(order[0])];
+      for (int64_t c = 0; c < width; ++c) sum[static_cast<size_t>(order[0] * width + c)] += static_cast<double>(vectors[static_cast<size_t>(v * width + c)]);
+    }
+    for (int64_t e = 0; e < experts; ++e)  // an empty cluster keeps its centre
+      for (int64_t c = 0; c < width && count[static_cast<size_t>(e)] > 0; ++c)
+        centre[static_cast<size_t>(e * width + c)] = sum[static_cast<size_t>(e * width + c)] / count[static_cast<size_t>(e)];
   }
   return table;
 }

@@ -37,8 +37,10 @@ class Hierarchical : public Router {
     const int64_t n = x.rows(), e = experts_, each = e / groups_, k = group_k_ * inner_k_;
     const auto norm = normalise_ ? kernels::GateNorm::selected : kernels::GateNorm::none;
     const Tensor logits = ops::router_logits(tape, x, weight_, Tensor());
-    const ops::Routing outer = ops::select(tape, ops::router_logits(tape, x, group_weight_, Tensor()), Tensor(), {.norm = norm, .k = group_k_});
-    const ops::Routing inner = ops::select(tape, logits.reshape({n * groups_, each}), Tensor(), {.norm = norm, .k = inner_k_});
+    Tensor given_groups, given_within;
+    if (const Tensor given = given_choices(pass, n, k, e)) take_apart(tape, given, given_groups, given_within);
+    const ops::Routing outer = ops::select(tape, ops::router_logits(tape, x, group_weight_, Tensor()), Tensor(), {.norm = norm, .k = group_k_}, given_groups);
+    const ops::Routing inner = ops::select(tape, logits.reshape({n * groups_, each}), Tensor(), {.norm = norm, .k = inner_k_}, given_within);
     ops::Routing r{.index_Nk = tape.empty({n, k}, DType::i32),
                    .weight_Nk = Tensor(),
                    .load_E = Tensor(),
@@ -69,6 +71,7 @@ class Hierarchical : public Router {
             d_in[place(row, j)] += d[j] * in[j / inner_k];
           }
         });
+    note_choices(pass, r.index_Nk);
     r.load_E = ops::count_experts(tape, r.index_Nk, e);
     losses_.add(pass, r);
     return r;
@@ -77,6 +80,21 @@ class Hierarchical : public Router {
   void after_step(double) override { losses_.after_step(); }
 
  private:
+  // Chosen experts as chosen groups, and as places within every group (of groups that are not chosen, the first).
+  void take_apart(Tape& tape, const Tensor& given, Tensor& groups, Tensor& within) const {
+    const int64_t n = given.rows(), k = given.width(), each = experts_ / groups_;
+    groups = tape.empty({n, group_k_}, DType::i32);
+    within = tape.empty({n * groups_, inner_k_}, DType::i32);
+    for (int64_t i = 0; i < within.elements(); ++i) within.data<int32_t>()[i] = static_cast<int32_t>(i % inner_k_);
+    for (int64_t t = 0; t < n; ++t)
+      for (int64_t j = 0; j < k; ++j) {
+        const int32_t expert = given.data<int32_t>()[t * k + j];
+        const int64_t group = expert / each;
+        groups.data<int32_t>()[t * group_k_ + j / inner_k_] = static_cast<int32_t>(group);
+        within.data<int32_t>()[(t * groups_ + group) * inner_k_ + j % inner_k_] = static_cast<int32_t>(expert % each);
+      }
+  }
+
   int64_t experts_, groups_, group_k_, inner_k_;
   bool normalise_;
   LossKeeper losses_;

@@ -5,6 +5,7 @@ namespace gamut {
 RouterLosses RouterLosses::take(Config& cfg, RouterLosses l) {
   l.z = cfg.take_in<double>("z_loss", l.z, 0, 100);
   l.entropy = cfg.take_in<double>("entropy_loss", l.entropy, -100, 100);
+  l.variance = cfg.take_in<double>("variance_loss", l.variance, 0, 100);
   l.importance = cfg.take_in<double>("importance_loss", l.importance, 0, 100);
   l.sequence = cfg.take_in<double>("sequence_loss", 0.0, 0, 100);
   l.device = cfg.take_in<double>("device_loss", 0.0, 0, 100);
@@ -32,6 +33,7 @@ void LossKeeper::add(Pass& pass, ops::Routing& r) {
   if (losses_.z > 0) r.z = ops::z_loss(tape, r.logits_NE, losses_.z * share);
   if (!training) return;
   if (losses_.entropy != 0) ops::entropy_loss(tape, r, losses_.entropy * share, sigmoid_);
+  if (losses_.variance > 0) ops::variance_loss(tape, r, losses_.variance * share);
   if (losses_.importance > 0) ops::importance_loss(tape, r, losses_.importance * share, losses_.sample_variance);
   if (losses_.sequence > 0) {
     ops::BalanceOptions each = o;

@@ -103,7 +103,7 @@ class NoisyTopK : public Router {
     const Tensor clean = ops::router_logits(tape, x, weight_, Tensor());
     const ops::SelectOptions select{.norm = normalise_ ? kernels::GateNorm::selected : kernels::GateNorm::none, .k = k_};
     if (!tape.training()) {
-      ops::Routing r = ops::select(tape, clean, Tensor(), select);
+      ops::Routing r = select_experts(pass, clean, Tensor(), select);
       losses_.add(pass, r);
       return r;
     }
@@ -114,7 +114,7 @@ class NoisyTopK : public Router {
     const RouterNoise noise{experts_, constant_, std::move(normal)};
     const Tensor both = constant_ > 0 ? clean : ops::beside(tape, clean, ops::router_logits(tape, x, noise_, Tensor()));
     const Tensor noisy = noisy_logits(tape, both, noise);
-    ops::Routing r = ops::select(tape, noisy, Tensor(), select);
+    ops::Routing r = select_experts(pass, noisy, Tensor(), select);
     losses_.add(pass, r);
     if (load_ > 0) load_loss(tape, both, noise, k_, load_ * pass.loss_scale, sample_);
     return r;

@@ -38,7 +38,7 @@ class Quantile : public Router {
       }
       if (tape.training() && n > 0) gather(over, n);
     }
-    ops::Routing r = ops::select(tape, logits, Tensor(), {.norm = normalise_ ? kernels::GateNorm::selected : kernels::GateNorm::none, .k = k_}, chosen);
+    ops::Routing r = select_experts(pass, logits, Tensor(), {.norm = normalise_ ? kernels::GateNorm::selected : kernels::GateNorm::none, .k = k_}, chosen);
     losses_.add(pass, r);
     return r;
   }

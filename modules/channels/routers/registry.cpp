@@ -17,7 +17,8 @@ const std::vector<RegisteredRouter>& routers() {
        "has that bias, unmoved, beside another balance. "
        "jitter ε multiplies the router's input by uniform noise in 1 ± ε in training [Switch]. precision = bf16 rounds the router's product as models do that "
        "route in bf16. "
-       "linear_bias adds a learned bias to the logits. Options: score, choice_bias, normalise, normalise_power, normalise_epsilon, normalise_floor, scale, groups, "
+       "linear_bias adds a learned bias to the logits. orthogonal_loss c·Σ|W·Wᵀ − 1| keeps the experts' rows orthonormal [Omi et al., Similarity preserving "
+       "routers, 2025]. Options: score, choice_bias, normalise, normalise_power, normalise_epsilon, normalise_floor, orthogonal_loss, scale, groups, "
        "kept_groups, group_score, linear_bias, "
        "precision, jitter, balance, balance_loss, bias_rate, bias_rule, bias_until, bias_centre, and those of 'router losses'.",
        build_topk,

@@ -26,7 +26,7 @@ class Reinforce : public Router {
     const int64_t n = x.rows();
     const Tensor logits = ops::router_logits(tape, x, weight_, Tensor());
     const Tensor chosen = tape.training() ? sample(pass, logits) : Tensor();
-    ops::Routing r = ops::select(tape, logits, Tensor(), {.k = k_}, chosen);
+    ops::Routing r = select_experts(pass, logits, Tensor(), {.k = k_}, chosen);
     losses_.add(pass, r);
     r.weight_Nk = ops::constant(tape, {n, k_}, logits.dtype(), 1.0 / static_cast<double>(k_));  // the task's gradient does not reach the router
     if (tape.training()) learn(pass, ops::beside(tape, logits, ops::router_logits(tape, x, baseline_, Tensor())), r.index_Nk);

@@ -28,8 +28,11 @@ class ReMoe : public Router {
           for (int64_t i = 0; i < e; ++i) dh[i] = h[i] > 0 ? d[i] : 0.0;
         });
     ops::Routing r{.index_Nk = tape.empty({n, e}, DType::i32), .weight_Nk = gates, .load_E = Tensor(), .scores_NE = Tensor(), .logits_NE = logits};
-    if (tape.runs())
+    if (const Tensor given = given_choices(pass, n, e, e, true))
+      r.index_Nk = given;
+    else if (tape.runs())
       for (int64_t i = 0; i < n * e; ++i) r.index_Nk.data<int32_t>()[i] = ops::value_at(gates, i) > 0 ? static_cast<int32_t>(i % e) : -1;
+    note_choices(pass, r.index_Nk);
     r.load_E = ops::count_experts(tape, r.index_Nk, e);
     if (tape.training()) penalise(pass, r);
     return r;

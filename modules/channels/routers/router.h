@@ -42,6 +42,12 @@ class Router {
   virtual void after_step(double /*progress*/) {}
 };
 
+// ops::select for the mixture that is asked: what is given to it is enforced, what is chosen is noted (Pass::choices_given, choices_made). chosen: as there.
+ops::Routing select_experts(Pass& pass, const Tensor& logits_NE, const Tensor& bias_E, const ops::SelectOptions& options, const Tensor& chosen_Nk = Tensor());
+// The two halves, for routers that choose otherwise. Null when nothing is given; an Error when it does not fit. empty_slots: −1 may occur.
+Tensor given_choices(const Pass& pass, int64_t tokens, int64_t slots, int64_t experts, bool empty_slots = false);
+void note_choices(const Pass& pass, const Tensor& index_Nk);
+
 struct RegisteredRouter {
   std::string kind, meaning;
   std::function<std::unique_ptr<Router>(const RouterContext&, Config&)> build;
@@ -51,7 +57,7 @@ const std::vector<RegisteredRouter>& routers();  // routers/registry.cpp
 
 // The losses that any router with scores may carry.
 struct RouterLosses {
-  double balance = 0, z = 0, entropy = 0, importance = 0, sequence = 0, device = 0, communication = 0;
+  double balance = 0, z = 0, entropy = 0, variance = 0, importance = 0, sequence = 0, device = 0, communication = 0;
   std::string count = "slots";  // of f: slots | tokens | first
   int64_t devices = 1, reach = 1;
   bool global = false, sample_variance = false;
@@ -76,7 +82,7 @@ struct TopKOptions {
   kernels::RouterScore score;
   bool normalise;
   std::string balance;  // none | loss | pooled | bias
-  double scale, balance_loss, bias_rate, bias_until, jitter;
+  double scale, balance_loss, bias_rate, bias_until, jitter, orthogonal_loss;
   std::string bias_rule;
   bool bias_centre;
   double power, epsilon, floor;
@@ -105,6 +111,8 @@ std::unique_ptr<Router> build_remoe(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_reinforce(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_hash_bigram(const RouterContext& ctx, Config& options);
 
+// Experts of every token, [V, k]: the clusters with the nearest centres, by k-means of the tokens' vectors [V, D] [Roller et al., Hash Layers, 2021].
+std::vector<int64_t> clustered_table(std::span<const float> vectors_VD, int64_t width, int64_t experts, int64_t k, uint64_t seed);
 // Experts of every token, [V, k]: ids by falling frequency, each to the k experts whose tokens are rarest so far (the lowest on ties).
 std::vector<int32_t> balanced_table(std::span<const double> frequency_V, int64_t experts, int64_t k);
 

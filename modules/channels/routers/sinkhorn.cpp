@@ -50,7 +50,7 @@ class Sinkhorn : public Router {
       if (tape.runs()) choose(logits, chosen);
     }
     const auto score = k_ == 1 ? kernels::RouterScore::sigmoid : kernels::RouterScore::softmax;
-    return ops::select(tape, logits, Tensor(), {.score = score, .norm = kernels::GateNorm::none, .k = k_}, chosen);
+    return select_experts(pass, logits, Tensor(), {.score = score, .norm = kernels::GateNorm::none, .k = k_}, chosen);
   }
 
  private:

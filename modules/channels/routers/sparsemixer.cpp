@@ -25,12 +25,11 @@ int64_t near_softmax(const double* h, int64_t e, int64_t out, double epsilon, do
   return top;
 }
 
-// Two choices, each with its probability in such a softmax as gate. `sample`: Gumbel noise chooses among those that share, and a choice
-// that is not the largest keeps a third of its gate three times out of four, whose gradient is that of the whole (Heun's third-order
-// estimate).
-Mixed sparse_mix(Tape& tape, const Tensor& logits, double epsilon, bool sample, const RandomStream& stream, int64_t first_row) {
+// Two choices, each with its probability in such a softmax as gate; `given` ones are taken as they are. `sample`: Gumbel noise chooses among those that share,
+// and a choice that is not the largest keeps a third of its gate three times out of four, whose gradient is that of the whole (Heun's third-order estimate).
+Mixed sparse_mix(Tape& tape, const Tensor& logits, double epsilon, bool sample, const RandomStream& stream, int64_t first_row, const Tensor& given) {
   const int64_t n = logits.rows(), e = logits.width();
-  const Tensor index = tape.empty({n, 2}, DType::i32);
+  const Tensor index = given ? given : tape.empty({n, 2}, DType::i32);
   std::vector<double> kept(static_cast<size_t>(tape.runs() ? 2 * n : 0), 1.0), h(static_cast<size_t>(e)), share(static_cast<size_t>(e));
   for (int64_t s = 0; tape.runs() && s < 2 * n; ++s) {
     ops::read_row(logits, s / 2, h.data());
@@ -38,12 +37,14 @@ Mixed sparse_mix(Tape& tape, const Tensor& logits, double epsilon, bool sample, 
     const int64_t top = near_softmax(h.data(), e, s % 2 ? chosen[0] : -1, epsilon, share.data());
     const auto draw = [&](int64_t i) { return stream.uniform(static_cast<uint64_t>((2 * first_row + s) * (e + 1) + i)); };
     int64_t pick = top;
-    if (sample) {
+    if (given)
+      pick = chosen[s % 2];
+    else if (sample) {
       const auto noisy = [&](int64_t i) { return h[static_cast<size_t>(i)] - std::log(-std::log(std::max(draw(i), 1e-300))); };
       for (int64_t i = 0; i < e; ++i)
         if (share[static_cast<size_t>(i)] > 0 && noisy(i) > noisy(pick)) pick = i;
-      if (pick != top && draw(e) <= 0.75) kept[static_cast<size_t>(s)] = 1.0 / 3;
     }
+    if (sample && pick != top && draw(e) <= 0.75) kept[static_cast<size_t>(s)] = 1.0 / 3;
     chosen[s % 2] = static_cast<int32_t>(pick);
   }
   const auto slot = [=](int64_t row, int64_t j, const double* in, std::vector<double>& q) {
@@ -89,7 +90,9 @@ class SparseMixer : public Router {
       pass.pooled.push_back({r.scores_NE, r.index_Nk});
       pass.pooled_coefficient = pooled_;
     }
-    const Mixed mixed = sparse_mix(tape, logits, epsilon_, sample_ && tape.training(), RandomStream(pass.seed, "sparsemixer", name_), pass.first_row);
+    const Mixed mixed = sparse_mix(tape, logits, epsilon_, sample_ && tape.training(), RandomStream(pass.seed, "sparsemixer", name_), pass.first_row,
+                                   given_choices(pass, logits.rows(), 2, logits.width()));
+    note_choices(pass, mixed.index_N2);
     r.index_Nk = mixed.index_N2;
     r.weight_Nk = mixed.weight_N2;
     r.load_E = ops::count_experts(tape, r.index_Nk, logits.width());

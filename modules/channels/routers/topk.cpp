@@ -20,8 +20,9 @@ class TopK : public Router {
     const bool noisy = options_.jitter > 0 && tape.training();
     const Tensor in = noisy ? ops::jitter(tape, x, options_.jitter, RandomStream(pass.seed, "jitter", name_), static_cast<uint64_t>(pass.first_row * x.width())) : x;
     const Tensor logits = ops::router_logits(tape, in, weight_, linear_bias_, options_.rounded);
-    ops::Routing routing = ops::select(tape, logits, bias_, select_);
+    ops::Routing routing = select_experts(pass, logits, bias_, select_);
     losses_.add(pass, routing);
+    if (options_.orthogonal_loss > 0 && tape.training()) ops::orthogonality_loss(tape, weight_, options_.orthogonal_loss * pass.loss_scale);
     if (options_.balance == "pooled" && options_.balance_loss > 0 && tape.training()) {
       // Where a bias moves choices, that loss counts what would be chosen without it.
       pass.pooled.push_back({routing.scores_NE, bias_ ? ops::select(tape, logits, Tensor(), select_).index_Nk : routing.index_Nk});
@@ -79,7 +80,7 @@ std::unique_ptr<Router> build(const RouterContext& ctx, Config& cfg, bool traine
     cfg.reject("kept_groups", "is " + std::to_string(options.kept_groups) + ": of " + std::to_string(options.groups) + " groups that leaves no " + std::to_string(ctx.k) + " experts to choose");
   if (!trained) {
     options.losses = RouterLosses();
-    options.balance_loss = 0;
+    options.balance_loss = options.orthogonal_loss = 0;
   }
   return std::make_unique<TopK>(ctx, options, trained);
 }
@@ -105,6 +106,7 @@ TopKOptions TopKOptions::take(Config& cfg) {
   o.losses = RouterLosses::take(cfg, {.balance = o.balance == "pooled" ? 0.0 : o.balance_loss});
   o.choice_bias = cfg.take<bool>("choice_bias", o.balance == "bias");
   if (!o.choice_bias && o.balance == "bias") cfg.reject("choice_bias", "must be there for balance = \"bias\" to move it");
+  o.orthogonal_loss = cfg.take_in<double>("orthogonal_loss", 0.0, 0, 100);
   o.bias_rate = cfg.take_in<double>("bias_rate", 0.001, 0, 1);
   o.bias_until = cfg.take_in<double>("bias_until", 1.0, 0, 1);
   o.bias_rule = cfg.take_choice("bias_rule", "sign", {"sign", "proportional"});

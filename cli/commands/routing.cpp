@@ -1,0 +1,198 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <map>
+
+#include "base/io.h"
+#include "base/text.h"
+#include "checkpoints/elements.h"
+#include "cli/command.h"
+#include "families/family.h"
+#include "generation/comparison.h"
+#include "generation/score.h"
+#include "lab/routing_measures.h"
+#include "objectives/objective.h"
+
+namespace gamut {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::string model, against, tokens;
+  std::vector<std::string> texts;
+  int64_t length = 256, limit = 1 << 14;
+  int shuffles = 20;
+  bool json = false;
+};
+
+// Tokens of all domains in rows of one length, and what each stands for.
+struct Text {
+  Example example;
+  std::vector<std::string> domains;
+  std::vector<int32_t> domain_N;  // of each token
+};
+
+Text read_texts(const Arguments& a, int64_t length) {
+  Text text;
+  if (!a.tokens.empty()) {
+    text.example = read_example(read_json(a.tokens), a.tokens);
+    text.domains = {"tokens"};
+    text.domain_N.assign(text.example.ids.size(), 0);
+    for (size_t i = 0; i < text.domain_N.size(); ++i)
+      if (!text.example.mask[i]) text.domain_N[i] = -1;
+    return text;
+  }
+  const auto tokenizer = Tokenizer::load(a.model);
+  Json rows = Json::array();
+  std::vector<int32_t> domain_of_row;
+  for (const std::string& given : a.texts) {
+    const size_t sign = given.find('=');
+    const std::string file = sign == std::string::npos ? given : given.substr(sign + 1);
+    text.domains.push_back(sign == std::string::npos ? fs::path(file).stem().string() : given.substr(0, sign));
+    std::vector<int32_t> ids = tokenizer->encode(read_file(file));
+    ids.resize(std::min(ids.size(), static_cast<size_t>(a.limit)) / static_cast<size_t>(length) * static_cast<size_t>(length));
+    if (ids.empty())
+      throw Error({.who = "routing",
+                   .what = "has fewer tokens than one row of " + std::to_string(length),
+                   .where = file,
+                   .hint = "give more text, or a smaller --length"});
+    for (auto row = ids.begin(); row != ids.end(); row += length) {
+      rows.push_back(std::vector<int32_t>(row, row + length));
+      domain_of_row.push_back(static_cast<int32_t>(text.domains.size() - 1));
+    }
+  }
+  text.example = read_example({{"input_ids", rows}}, "text");
+  for (const int32_t domain : domain_of_row) text.domain_N.insert(text.domain_N.end(), static_cast<size_t>(length), domain);
+  return text;
+}
+
+// The weights of a checkpoint folder of the run that made the model.
+void load_checkpoint(Model& model, const fs::path& folder) {
+  const SafetensorsReader file(folder / "tensors.safetensors");
+  for (Parameter& p : model.parameters().all()) {
+    const TensorView& view = file.at(p.name);
+    if (view.elements() != p.value.elements())
+      throw Error(
+          {.who = "routing", .what = "is not of this model: " + shape_text(view.shape) + " instead of " + p.value.shape().text(), .where = file.place(view)});
+    read_elements(view, 0, view.elements(), p.value.data<float>());
+  }
+  model.parameters().mark_changed();
+}
+
+// Tokens whose ids occur at least `least` times, numbered; others −1.
+std::vector<int32_t> frequent(const Text& text, int64_t least, int& labels) {
+  std::map<int32_t, int64_t> count;
+  std::map<int32_t, int32_t> number;
+  for (size_t i = 0; i < text.domain_N.size(); ++i)
+    if (text.domain_N[i] >= 0) ++count[text.example.ids[i]];
+  for (const auto& [id, n] : count)
+    if (n >= least) number.emplace(id, static_cast<int32_t>(number.size()));
+  labels = static_cast<int>(number.size());
+  std::vector<int32_t> label;
+  for (size_t i = 0; i < text.domain_N.size(); ++i) {
+    const auto found = number.find(text.example.ids[i]);
+    label.push_back(text.domain_N[i] < 0 || found == number.end() ? -1 : found->second);
+  }
+  return label;
+}
+
+Json bits(const Specialisation& s) { return {{"information", s.information}, {"shuffled", s.shuffled}, {"shuffled_high", s.shuffled_high}}; }
+
+void run(const Arguments& a) {
+  if (a.texts.empty() == a.tokens.empty())
+    throw Error({.who = "routing", .what = "needs text to route", .hint = "--text FILE for each domain, or --tokens FILE.json"});
+  ThreadPool pool;
+  const Device device = Device::real(pool);
+  LoadedModel loaded = load_model(a.model, device, {.dtype = "f32"});
+  if (loaded.model.has_encoder()) throw Error({.who = "routing", .what = "takes decoders and encoders, not both in one", .where = a.model});
+  const Text text = read_texts(a, std::min(a.length, loaded.model.spec().max_positions));
+  const Measurement measured = measure(loaded.model, device, text.example);
+  if (measured.routing.empty()) throw Error({.who = "routing", .what = "the model has no mixture of experts", .where = a.model});
+  Measurement earlier;
+  if (!a.against.empty()) {
+    if (fs::exists(fs::path(a.against) / "tensors.safetensors")) {
+      load_checkpoint(loaded.model, a.against);
+      earlier = measure(loaded.model, device, text.example);
+    } else {
+      LoadedModel other = load_model(a.against, device, {.dtype = "f32"});
+      earlier = measure(other.model, device, text.example);
+    }
+  }
+  Json layers = Json::array();
+  for (const RoutingRecord& r : measured.routing) {
+    const auto experts = static_cast<int>(r.load_E.size());
+    Json row = {{"layer", r.layer},
+                {"load", r.load_E},
+                {"gates", r.gate_E},
+                {"max_violation", max_violation(r.load_E)},
+                {"router_entropy", r.entropy},
+                {"logit_rms", std::sqrt(r.logit_square)}};
+    const std::string name = "layers." + std::to_string(r.layer) + ".channel";
+    const auto of = [&](const Measurement& m) -> const RouterChoices* {
+      for (const RouterChoices& c : m.choices)
+        if (c.router == name) return &c;
+      return nullptr;
+    };
+    if (const RouterChoices* c = of(measured)) {
+      row["coactivation"] = coactivation(*c, experts);
+      if (text.domains.size() > 1) {
+        const Specialisation s = specialisation(*c, experts, text.domain_N, static_cast<int>(text.domains.size()), a.shuffles, 1);
+        row["domain"] = bits(s);
+        row["domain"]["share"] = s.share;
+        row["domain_given_token"] =
+            bits(specialisation_given_token(*c, experts, text.domain_N, static_cast<int>(text.domains.size()), text.example.ids, 10, a.shuffles, 1));
+      }
+      int labels = 0;
+      const std::vector<int32_t> label = frequent(text, 10 * experts, labels);
+      row["token"] = bits(specialisation(*c, experts, label, std::max(labels, 1), a.shuffles, 1));
+      row["token"]["ids"] = labels;
+      if (const RouterChoices* before = of(earlier)) row["saturation"] = overlap(*before, *c);
+    }
+    layers.push_back(row);
+  }
+  if (a.json) {
+    std::cout << Json({{"domains", text.domains}, {"tokens", text.domain_N.size()}, {"loss", measured.loss}, {"layers", layers}}).dump() << '\n';
+    return;
+  }
+  std::cout << fmt::format("{} tokens of {} domains; information in bits a slot, in brackets the 95th percentile with labels shuffled\n", text.domain_N.size(),
+                           text.domains.size());
+  std::cout << "layer  max_violation  entropy  logit_rms  co-activated        I(domain)          given token        I(token)           saturation\n";
+  for (const Json& row : layers) {
+    const auto cell = [&](const char* key) {
+      return row.contains(key) ? fmt::format("{:.4f} ({:.4f})", row[key]["information"].get<double>(), row[key]["shuffled_high"].get<double>())
+                               : std::string("-");
+    };
+    std::string pair = "-";
+    if (row.contains("coactivation")) {
+      const auto m = row["coactivation"].get<std::vector<double>>();
+      const auto best = std::max_element(m.begin(), m.end()) - m.begin(), e = static_cast<int64_t>(row["load"].size());
+      if (m[static_cast<size_t>(best)] > 0) pair = fmt::format("{}→{} {:.0f} %", best / e, best % e, 100 * m[static_cast<size_t>(best)]);
+    }
+    std::cout << fmt::format("{:>5}  {:>13.3f}  {:>7.3f}  {:>9.3f}  {:<18}  {:<17}  {:<17}  {:<17}  {}\n", row["layer"].get<int>(),
+                             row["max_violation"].get<double>(), row["router_entropy"].get<double>(), row["logit_rms"].get<double>(), pair, cell("domain"),
+                             cell("domain_given_token"), cell("token"),
+                             row.contains("saturation") ? fmt::format("{:.3f}", row["saturation"].get<double>()) : "-");
+  }
+}
+
+}  // namespace
+
+void build_routing(CLI::App& command, int&) {
+  auto a = std::make_shared<Arguments>();
+  command.add_option("model", a->model, "model folder or .gguf file")->required();
+  command.add_option("--text", a->texts, "text of one domain, FILE or NAME=FILE; several times for several domains")->allow_extra_args(false);
+  command.add_option("--tokens", a->tokens, "JSON file of token ids instead: one domain");
+  command.add_option("--against", a->against,
+                     "an earlier state of the model, a folder or a run's checkpoint: which share of the experts stayed the same (saturation)");
+  command.add_option("--length", a->length, "tokens of a row")->capture_default_str()->check(CLI::Range(int64_t{2}, int64_t{1} << 20));
+  command.add_option("--limit", a->limit, "tokens of each domain, at most")->capture_default_str()->check(CLI::Range(int64_t{2}, int64_t{1} << 32));
+  command.add_option("--shuffles", a->shuffles, "how often labels are shuffled to see what chance gives")->capture_default_str()->check(CLI::Range(1, 10000));
+  add_json(command, a->json);
+  command.callback([a] { run(*a); });
+}
+
+}  // namespace gamut
