@@ -24,7 +24,7 @@ void fill_row(const TokenShard& shard, int64_t first, int64_t length, int32_t* i
 
 }  // namespace
 
-TokenStream::TokenStream(std::vector<std::shared_ptr<const TokenShard>> shards, int64_t length, uint64_t seed)
+TokenStream::TokenStream(std::vector<std::shared_ptr<const TokenShard>> shards, int64_t length, uint64_t seed, int64_t limit)
     : shards_(std::move(shards)), length_(length), seed_(seed) {
   check_length(length);
   if (shards_.empty()) throw Error({.who = "data", .what = "no training text"});
@@ -39,6 +39,7 @@ TokenStream::TokenStream(std::vector<std::shared_ptr<const TokenShard>> shards, 
     windows_ += count;
   }
   first_window_.push_back(windows_);
+  if (limit > 0) windows_ = std::min(windows_, limit);
 }
 
 Batch TokenStream::next(int64_t rows) {
@@ -61,7 +62,8 @@ Batch TokenStream::at(int64_t position, int64_t rows) const {
       epoch = place / windows_;
       order.emplace(static_cast<uint64_t>(windows_), RandomStream(seed_, "data", "epoch " + std::to_string(epoch)));
     }
-    const auto window = static_cast<int64_t>((*order)(static_cast<uint64_t>(place % windows_)));
+    const auto chosen = static_cast<int64_t>((*order)(static_cast<uint64_t>(place % windows_)));
+    const int64_t window = chosen * first_window_.back() / windows_;  // of all
     const auto after = std::upper_bound(first_window_.begin(), first_window_.end(), window);
     const auto domain = static_cast<size_t>(after - first_window_.begin() - 1);
     batch.domains[static_cast<size_t>(row)] = static_cast<int32_t>(domain);

@@ -26,8 +26,9 @@ struct Batch {
 // but the shard's first is a target once an epoch. Each epoch shuffles the windows of all shards together with its own key.
 class TokenStream {
  public:
+  // limit > 0: of all windows only so many, spread evenly, make an epoch.
   // Error when a shard is too short for one window, or shards come from different tokenizers.
-  TokenStream(std::vector<std::shared_ptr<const TokenShard>> shards, int64_t length, uint64_t seed);
+  TokenStream(std::vector<std::shared_ptr<const TokenShard>> shards, int64_t length, uint64_t seed, int64_t limit = 0);
 
   int64_t windows() const { return windows_; }               // an epoch's rows
   int64_t position() const { return position_; }             // rows taken since the start: all there is to save
@@ -40,7 +41,7 @@ class TokenStream {
  private:
   std::vector<std::shared_ptr<const TokenShard>> shards_;
   std::vector<int64_t> first_window_;  // of each shard, and the end
-  int64_t length_, windows_ = 0, position_ = 0;
+  int64_t length_, windows_ = 0, position_ = 0;  // windows_: of an epoch
   uint64_t seed_;
 };
 

@@ -2,124 +2,70 @@
 //
 // Curves are measured on a trunk of constant learning rate, where equal losses lie in the same phase of the
 // schedule; a short cool-down then gives each run's final number.
-#include <algorithm>
-#include <chrono>
+#include <fmt/format.h>
+
 #include <cmath>
 #include <map>
 #include <optional>
 
-#include "base/io.h"
 #include "base/log.h"
-#include "base/progress.h"
 #include "base/text.h"
-#include "kernels/cpu.h"
 #include "lab/lab.h"
-#include "lab/machine.h"
 #include "lab/plan.h"
 #include "lab/provenance.h"
 #include "lab/report/comparison.h"
 #include "lab/report/parts.h"
-#include "lab/report/report.h"
 #include "lab/study.h"
 #include "lab/twins.h"
-#include "training/recipe.h"
 
 namespace gamut {
 namespace {
 
-namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-struct Settings : StudySettings {
-  Tier tier;
-};
-
-Settings read_settings(Config& cfg) {
-  std::vector<std::string> names;
-  for (const Tier& t : tiers()) names.emplace_back(t.name);
-  const std::string name = cfg.take_choice("tier", "quick", names);
-  const Tier& tier = *std::find_if(tiers().begin(), tiers().end(), [&](const Tier& t) { return t.name == name; });
-  Settings s{take_study(cfg, "dense-vs-moe", name, tier.seeds, tier.minutes, tier.vocab), tier};
-  cfg.finish();
-  s.tier.seeds = s.seeds;
-  s.tier.vocab = s.data.vocab_size;
-  return s;
-}
-
-class Study {
+class DenseVsMoe : public Study {
  public:
-  Study(const LabContext& context, Settings settings) : context_(context), s_(std::move(settings)) {}
+  DenseVsMoe(const LabContext& context, const TieredSettings<Tier>& s) : Study("dense-vs-moe", context, s), tier_(s.tier) {}
 
-  Json run() {
-    make_folder(s_.out);
-    data_ = std::make_shared<const Dataset>(prepare_dataset(s_.data, context_.pool));
-    plan_ = Plan::from_json(continue_or_plan(s_, data_->hash, [&] {
-      log::info("calibrating on {} threads, tier {}", context_.pool.threads(), kernels::name_of(kernels::best_tier()));
-      return make_plan(s_.tier, data_, context_.pool, s_.seed, 60 * s_.minutes - seconds()).to_json();
-    }), (s_.out / "plan.json").string());
+ protected:
+  Json make_plan(double seconds) override { return gamut::make_plan(tier_, data(), pool(), settings().seed, seconds).to_json(); }
+  void take_plan(const Json& plan) override {
+    plan_ = Plan::from_json(plan, (settings().out / "plan.json").string());
     announce();
+  }
+  void work() override {
     null_twin();
     tune();
     main_runs();
     controls();
-    progress_.finish("all runs done");
-    Json study = report();
-    study["report"] = (s_.out / "report.html").string();
-    write_file(s_.out / "study.json", study.dump(1));
-    write_report(s_.out / "report.html", study);
-    return study;
   }
+  Json report() override;
 
  private:
-  const LabContext& context_;
-  Settings s_;
-  std::shared_ptr<const Dataset> data_;
+  Tier tier_;
   Plan plan_;
-  Clock::time_point started_ = Clock::now();
-  CpuUse use_;                // of the machine during all races
-  double race_seconds_ = 0, race_seconds_now_ = 0;  // all races, and those of this process
-  Progress progress_{"dense-vs-moe", 1.0};
-  double work_done_ = 0;  // share of the whole study
   std::vector<Outcome> runs_, controls_;
   Json null_ = nullptr, rates_ = nullptr;
   double dense_rate_ = 0, moe_rate_ = 0;
 
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
-
   void announce() const {
     const TwinShape& p = plan_.shape;
     log::info("plan: width {}, {} layers, vocabulary {}; dense {} hidden units against {} experts of {}, {} chosen", p.width, p.layers, p.vocab, p.hidden, p.experts, expert_hidden(p), p.top_k);
-    log::info("plan: {} tokens a run ({:.1f} for each active matrix weight), {} seeds, {}; about {}", human_count(static_cast<double>(plan_.steps * s_.tier.batch_tokens)), plan_.tokens_per_weight, s_.tier.seeds,
-              s_.tier.tune ? "learning rates tuned for each arm" : "one learning rate, not tuned at this tier", human_seconds(plan_.expected_seconds));
+    log::info("plan: {} tokens a run ({:.1f} for each active matrix weight), {} seeds, {}; about {}", human_count(static_cast<double>(plan_.steps * tier_.batch_tokens)), plan_.tokens_per_weight, tier_.seeds,
+              tier_.tune ? "learning rates tuned for each arm" : "one learning rate, not tuned at this tier", human_seconds(plan_.expected_seconds));
   }
-
-  RaceOptions race(const std::string& name) const { return {.folder = s_.out, .name = name, .curve_bytes = s_.tier.curve_bytes, .final_bytes = s_.tier.final_bytes}; }
 
   Entry entry(const std::string& arm, const std::string& suffix, const ModelSpec& model, uint64_t seed, double rate, int64_t steps, int64_t cool, int64_t points) const {
-    Entry e{.id = arm + "-" + suffix, .arm = arm, .model = model, .trainer = trainer_options(s_.tier, plan_, seed, rate, steps), .cool_steps = cool};
-    for (const int64_t step : log_spaced_steps(steps, points + 8))
-      if (step >= std::min<int64_t>(10, steps)) e.evaluate_at.push_back(step);
-    return e;
+    return race_entry(arm, suffix, model, trainer_options(tier_, plan_, seed, rate, steps), cool, points);
   }
 
-  // Runs a race whose cost is `steps` of dense and mixture arms; keeps the overall progress.
+  // A race's share of the whole is its cost over what the plan expects.
   std::vector<Outcome> go(const std::string& name, const std::vector<Entry>& entries) {
     double cost = 0;
     for (const Entry& e : entries) cost += static_cast<double>(e.trainer.steps + e.cool_steps) * 1.2 * (e.arm == "dense" || e.arm == "null" ? plan_.dense_seconds : plan_.moe_seconds);
-    const double share = cost / std::max(plan_.expected_seconds, cost);
-    const double before = seconds();
-    RaceResult result = run_race(race(name), entries, data_, context_.pool, [&](double done, const std::string& note) { progress_.update(std::min(0.999, work_done_ + share * done), note); });
-    work_done_ += share;
-    race_seconds_ += result.seconds;
-    race_seconds_now_ += seconds() - before;
-    use_ += result.use;
-    return std::move(result.outcomes);
+    return race({.folder = settings().out, .name = name, .curve_bytes = tier_.curve_bytes, .final_bytes = tier_.final_bytes}, entries, cost / std::max(plan_.expected_seconds, cost));
   }
 
   void null_twin() {
-    Entry dense = entry("dense", "null", dense_twin(plan_.shape), s_.seed, plan_.rate, kNullSteps, 0, 0), null = entry("null", "null", gamut::null_twin(plan_.shape), s_.seed, plan_.rate, kNullSteps, 0, 0);
-    dense.evaluate_at = null.evaluate_at = {};
-    const auto pair = go("null", {dense, null});
+    const auto pair = go("null", {entry("dense", "null", dense_twin(plan_.shape), settings().seed, plan_.rate, kNullSteps, 0, 0), entry("null", "null", gamut::null_twin(plan_.shape), settings().seed, plan_.rate, kNullSteps, 0, 0)});
     const auto& a = pair[0].losses;
     const auto& b = pair[1].losses;
     size_t equal = 0;
@@ -134,7 +80,7 @@ class Study {
 
   void tune() {
     dense_rate_ = moe_rate_ = plan_.rate;
-    if (!s_.tier.tune) {
+    if (!tier_.tune) {
       rates_ = {{"skipped", text("skipped at this tier: both arms use one rate", "此档跳过：两组使用同一学习率")}};
       return;
     }
@@ -149,12 +95,12 @@ class Study {
   }
 
   void main_runs() {
-    for (int r = 0; r < s_.tier.seeds; ++r) {
-      const uint64_t seed = s_.seed + static_cast<uint64_t>(r);
+    for (int r = 0; r < tier_.seeds; ++r) {
+      const uint64_t seed = settings().seed + static_cast<uint64_t>(r);
       const std::string suffix = "seed" + std::to_string(seed);
-      std::vector<Entry> entries{entry("dense", suffix, dense_twin(plan_.shape), seed, dense_rate_, plan_.steps, plan_.cool, s_.tier.points),
-                                 entry("moe", suffix, moe_twin(plan_.shape), seed, moe_rate_, plan_.steps, plan_.cool, s_.tier.points)};
-      if (s_.tier.total_arm && r == 0) entries.push_back(entry("total", suffix, total_twin(plan_.shape), seed, dense_rate_, plan_.steps, plan_.cool, s_.tier.points));
+      std::vector<Entry> entries{entry("dense", suffix, dense_twin(plan_.shape), seed, dense_rate_, plan_.steps, plan_.cool, tier_.points),
+                                 entry("moe", suffix, moe_twin(plan_.shape), seed, moe_rate_, plan_.steps, plan_.cool, tier_.points)};
+      if (tier_.total_arm && r == 0) entries.push_back(entry("total", suffix, total_twin(plan_.shape), seed, dense_rate_, plan_.steps, plan_.cool, tier_.points));
       for (Outcome& o : go(suffix, entries)) runs_.push_back(std::move(o));
     }
   }
@@ -162,34 +108,25 @@ class Study {
   void controls() {
     std::vector<Entry> entries;
     for (const std::string router : {"hash", "random"})
-      entries.push_back(entry(router, "seed" + std::to_string(s_.seed), moe_twin(plan_.shape, router), s_.seed, moe_rate_, plan_.steps, plan_.cool, 4));
+      entries.push_back(entry(router, "seed" + std::to_string(settings().seed), moe_twin(plan_.shape, router), settings().seed, moe_rate_, plan_.steps, plan_.cool, 4));
     controls_ = go("controls", entries);
   }
 
-  Json report();
 };
 
-Json Study::report() {
+Json DenseVsMoe::report() {
   const TwinShape& p = plan_.shape;
-  const std::vector<std::string>& domains = data_->domains;
-  Json study = {{"id", "dense-vs-moe"}, {"title", text("Dense or mixture of experts?", "稠密模型，还是混合专家？")}, {"tier", s_.tier.name}};
+  const std::vector<std::string>& domains = data()->domains;
+  Json study = heading(text("Dense or mixture of experts?", "稠密模型，还是混合专家？"), tier_, plan_.peak_flops, static_cast<double>(plan_.steps * tier_.batch_tokens));
   const std::string moe_name = fmt::format("{} experts, top-{}", p.experts, p.top_k), moe_zh = fmt::format("{} 位专家，选 {}", p.experts, p.top_k);
   study["question"] = text(fmt::format("At equal compute a token: one feed-forward layer of {} units, or {} experts of {} units of which {} are used?", p.hidden, p.experts, expert_hidden(p), p.top_k),
                            fmt::format("每个 token 计算量相同：一个 {} 单元的前馈层，还是 {} 个各 {} 单元、每次用 {} 个的专家？", p.hidden, p.experts, expert_hidden(p), p.top_k));
-  for (int r = 0; r < s_.tier.seeds; ++r) study["seeds"].push_back(s_.seed + static_cast<uint64_t>(r));
-  study["elapsed"] = race_seconds_ + seconds() - race_seconds_now_;  // earlier parts of an interrupted study included
-  study["machine"] = describe_machine(context_.pool);
-  study["machine"]["peak_flops"] = plan_.peak_flops;
-  const std::string tokens = count_text(static_cast<double>(plan_.steps * s_.tier.batch_tokens)).en;
-  study["budget"] = text(tokens + " tokens a run", "每次运行 " + tokens + " token");
   study["tokens_per_active_weight"] = plan_.tokens_per_weight;
-  study["domains"] = Json::array();
-  for (const std::string& d : domains) study["domains"].push_back({{"id", d}, {"name", domain_name(d)}});
 
   const std::map<std::string, double> time = step_seconds(runs_, "dense");
   study["arms"] = Json::array({arm_json({"dense", text("dense", "稠密"), text("dense", "稠密"), "baseline", 0}, runs_, time, domains, plan_.peak_flops),
                                arm_json({"moe", text(moe_name, moe_zh), text("MoE", "混合专家"), "treatment", 1}, runs_, time, domains, plan_.peak_flops)});
-  if (s_.tier.total_arm) study["arms"].push_back(arm_json({"total", text("dense, equal total size", "稠密，总参数相同"), text("dense, total", "稠密（总）"), "total", 2}, runs_, time, domains, plan_.peak_flops));
+  if (tier_.total_arm) study["arms"].push_back(arm_json({"total", text("dense, equal total size", "稠密，总参数相同"), text("dense, total", "稠密（总）"), "total", 2}, runs_, time, domains, plan_.peak_flops));
   study["failed"] = failed_json({&runs_, &controls_});
 
   study["comparison"] = compare_arms(study);
@@ -207,7 +144,7 @@ Json Study::report() {
         {{"what", text("depth, width, attention, norm", "深度、宽度、注意力、归一化")}, {"value", text("identical", "相同")}, {"mismatch", false}},
         {{"what", text("initial weights outside the layer", "该层以外的初始权重")}, {"value", text("identical", "相同")}, {"mismatch", false}},
         {{"what", text("output scale at the start", "起始输出尺度")}, {"value", text("equal: gates add up to k", "相同：门控之和为 k")}, {"mismatch", false}},
-        {{"what", text("learning rate", "学习率")}, {"value", s_.tier.tune ? text(fmt::format("tuned: {:.2g} and {:.2g}", dense_rate_, moe_rate_), fmt::format("分别调优：{:.2g} 与 {:.2g}", dense_rate_, moe_rate_)) : text(fmt::format("{:.2g}, not tuned", plan_.rate), fmt::format("{:.2g}，未调优", plan_.rate))}, {"mismatch", !s_.tier.tune}},
+        {{"what", text("learning rate", "学习率")}, {"value", tier_.tune ? text(fmt::format("tuned: {:.2g} and {:.2g}", dense_rate_, moe_rate_), fmt::format("分别调优：{:.2g} 与 {:.2g}", dense_rate_, moe_rate_)) : text(fmt::format("{:.2g}, not tuned", plan_.rate), fmt::format("{:.2g}，未调优", plan_.rate))}, {"mismatch", !tier_.tune}},
         {{"what", text("batch, schedule, decay, clipping", "批量、日程、衰减、裁剪")}, {"value", text("identical", "相同")}, {"mismatch", false}},
         {{"what", text("total parameters", "总参数量")}, {"value", text(fmt::format("{} and {}", count_text(dense->parameters).en, count_text(moe->parameters).en), fmt::format("{} 与 {}", count_text(dense->parameters).zh, count_text(moe->parameters).zh))}, {"mismatch", true}},
     });
@@ -278,24 +215,24 @@ Json Study::report() {
   study["limits"] = Json::array({
       text(fmt::format("One size: {} active matrix weights, {:.0f} tokens for each. Ratios at this size do not extrapolate; their direction may change with tokens per weight.", weights, plan_.tokens_per_weight),
            fmt::format("仅一种规模：{} 个激活矩阵权重，每个 {:.0f} token。此处比值不可外推，方向也可能随每权重 token 数改变。", weights, plan_.tokens_per_weight)),
-      text(fmt::format("{} seeds: intervals are paired Student t{}. Controls ran with one seed and have no interval.", s_.tier.seeds, s_.tier.seeds < 3 ? ", which two seeds leave so wide that only large effects are resolved" : ""),
-           fmt::format("{} 个随机种子：区间为配对 t 区间{}。对照只用一个种子，没有区间。", s_.tier.seeds, s_.tier.seeds < 3 ? "，两个种子时极宽，只有很大的差异才有定论" : "")),
+      text(fmt::format("{} seeds: intervals are paired Student t{}. Controls ran with one seed and have no interval.", tier_.seeds, tier_.seeds < 3 ? ", which two seeds leave so wide that only large effects are resolved" : ""),
+           fmt::format("{} 个随机种子：区间为配对 t 区间{}。对照只用一个种子，没有区间。", tier_.seeds, tier_.seeds < 3 ? "，两个种子时极宽，只有很大的差异才有定论" : "")),
       plan_.epochs > 1.2 ? text(fmt::format("Every run reads the training text {:.1f} times. A mixture suffers from repetition sooner than a dense model.", plan_.epochs), fmt::format("每次运行将训练文本读 {:.1f} 遍；重复对混合专家的损害早于稠密模型。", plan_.epochs))
                          : text("No run reads the training text much more than once.", "训练文本基本只读一遍。"),
       text("Ratios are measured on a trunk of constant learning rate; the table by domain shows the ends after a short cool-down.", "比值取自恒定学习率主干；分领域表为短暂退火后的终点。"),
-      text(fmt::format("Curve points use {} of validation text a domain, final numbers {}.", human_bytes(static_cast<double>(s_.tier.curve_bytes)), human_bytes(static_cast<double>(s_.tier.final_bytes))),
-           fmt::format("曲线各点每领域使用 {} 验证文本，终值使用 {}。", human_bytes(static_cast<double>(s_.tier.curve_bytes)), human_bytes(static_cast<double>(s_.tier.final_bytes)))),
+      text(fmt::format("Curve points use {} of validation text a domain, final numbers {}.", human_bytes(static_cast<double>(tier_.curve_bytes)), human_bytes(static_cast<double>(tier_.final_bytes))),
+           fmt::format("曲线各点每领域使用 {} 验证文本，终值使用 {}。", human_bytes(static_cast<double>(tier_.curve_bytes)), human_bytes(static_cast<double>(tier_.final_bytes)))),
       text(fmt::format("Seconds are training alone, from median step times of blocks of {} steps in which the arms of a seed take turns: one speed of the machine for all. Another engine or machine has other seconds.", RaceOptions().block_steps),
            fmt::format("秒数仅计训练，取自同一种子各组每 {} 步轮流运行时的中位步时，机器速度的变化对各组相同；换引擎或机器则不同。", RaceOptions().block_steps)),
   });
 
-  add_provenance(study, {.rerun = context_.rerun, .started = plan_.started, .config = {{"chosen", s_.chosen}, {"plan", plan_.to_json()}, {"dense", dense_twin(p).to_json()}, {"moe", moe_twin(p).to_json()}},
-                         .data = *data_, .batch_tokens = s_.tier.batch_tokens, .use = use_}, {&runs_, &controls_});
+  add_provenance(study, {.rerun = context().rerun, .started = plan_.started, .config = {{"chosen", settings().chosen}, {"plan", plan_.to_json()}, {"dense", dense_twin(p).to_json()}, {"moe", moe_twin(p).to_json()}},
+                         .data = *data(), .batch_tokens = tier_.batch_tokens, .use = use()}, {&runs_, &controls_});
   return study;
 }
 
 }  // namespace
 
-Json run_dense_vs_moe(const LabContext& context, Config& options) { return Study(context, read_settings(options)).run(); }
+Json run_dense_vs_moe(const LabContext& context, Config& options) { return DenseVsMoe(context, TieredSettings<Tier>::take(options, "dense-vs-moe", tiers())).run(); }
 
 }  // namespace gamut

@@ -28,5 +28,6 @@ int lab_command(const std::string& name, const std::vector<std::string>& overrid
 
 Json run_dense_vs_moe(const LabContext& context, Config& options);
 Json run_mixers(const LabContext& context, Config& options);
+Json run_objectives(const LabContext& context, Config& options);
 
 }  // namespace gamut

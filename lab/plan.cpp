@@ -16,11 +16,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kTokensPerWeight = 26;
-constexpr double kCoolShare = 0.15;  // steps of the cool-down, as a share of the trunk
-// Text seen again teaches less, a mixture sooner than a dense model; to some four epochs little is lost [Muennighoff et al., Scaling
-// data-constrained language models, 2023].
-constexpr double kMostEpochs = 4;
 // What a plan may fill: machines shared with others change their speed while a study runs.
 constexpr double kBudgetShare = 0.65;
 
@@ -63,9 +58,9 @@ ArmTiming time_arm(const ModelSpec& spec, const TrainerOptions& options, const s
 const std::vector<Tier>& tiers() {
   // {width, layers, heads, hidden}: hidden so that k experts of a multiple of 16 units and the router cost within 1.1 % of it.
   static const std::vector<Tier> rows{
-      {"smoke", 2, 2, 512, 64, 2048, {{24, 2, 2, 128}, {32, 2, 2, 128}, {40, 2, 2, 160}, {48, 2, 3, 192}, {64, 2, 4, 256}}, false, 0, false, 24, 24 << 10, 96 << 10},
-      {"quick", 15, 3, 1024, 128, 4096, {{32, 2, 2, 128}, {48, 2, 3, 128}, {48, 3, 3, 128}, {64, 3, 4, 192}, {80, 3, 5, 224}, {96, 3, 6, 256}, {128, 4, 4, 352}, {160, 4, 5, 448}}, true, 0.2, false, 40, 48 << 10, 256 << 10},
-      {"full", 120, 5, 2048, 128, 8192, {{48, 3, 3, 128}, {64, 3, 4, 192}, {96, 3, 6, 256}, {112, 4, 7, 320}, {128, 4, 4, 352}, {160, 5, 5, 448}, {192, 6, 6, 512}, {256, 6, 8, 672}}, true, 0.2, true, 48, 96 << 10, 1 << 20},
+      {{"smoke", 2, 2, 512, 64, 2048, false, 24, 24 << 10, 96 << 10}, {{24, 2, 2, 128}, {32, 2, 2, 128}, {40, 2, 2, 160}, {48, 2, 3, 192}, {64, 2, 4, 256}}, 0, false},
+      {{"quick", 15, 3, 1024, 128, 4096, true, 40, 48 << 10, 256 << 10}, {{32, 2, 2, 128}, {48, 2, 3, 128}, {48, 3, 3, 128}, {64, 3, 4, 192}, {80, 3, 5, 224}, {96, 3, 6, 256}, {128, 4, 4, 352}, {160, 4, 5, 448}}, 0.2, false},
+      {{"full", 120, 5, 2048, 128, 8192, true, 48, 96 << 10, 1 << 20}, {{48, 3, 3, 128}, {64, 3, 4, 192}, {96, 3, 6, 256}, {112, 4, 7, 320}, {128, 4, 4, 352}, {160, 5, 5, 448}, {192, 6, 6, 512}, {256, 6, 8, 672}}, 0.2, true},
   };
   return rows;
 }

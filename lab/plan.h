@@ -9,22 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "lab/study.h"
 #include "lab/twins.h"
 #include "training/trainer.h"
 
 namespace gamut {
 
-struct Tier {
-  const char* name;
-  double minutes;
-  int seeds;
-  int64_t vocab, length, batch_tokens;
+struct Tier : StudyTier {
   std::vector<TwinShape> ladder;  // smallest first; vocab and length are set by the plan
-  bool tune;                      // learning-rate grid for each arm
   double tune_share;              // tokens of a grid run, as a share of a trunk
   bool total_arm;                 // a dense arm of equal total size, one seed
-  int points;                     // of a curve
-  int64_t curve_bytes, final_bytes;  // validation text a domain at those points, and after cooling down
 };
 const std::vector<Tier>& tiers();
 

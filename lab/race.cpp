@@ -30,6 +30,7 @@ class Runner {
     out.id = entry.id;
     out.arm = entry.arm;
     out.seed = entry.trainer.seed;
+    out.number = trainer_.measure().key;
     out.domain_bpb.resize(data->domains.size());
     out.flops_per_token = plan.cost.matmul_flops / static_cast<double>(entry.trainer.batch_tokens());
     out.parameters = static_cast<double>(plan.parameters);
@@ -102,17 +103,20 @@ class Runner {
     out.step.push_back(static_cast<double>(step));
     out.tokens.push_back(tokens);
     out.flops.push_back(tokens * out.flops_per_token);
-    out.bpb.push_back(bits_per_byte(scores));
-    for (size_t d = 0; d < scores.size(); ++d) out.domain_bpb[d].push_back(scores[d].bits_per_byte());
+    const Measure measure = trainer_.measure();
+    out.bpb.push_back(measure(scores));
+    for (size_t d = 0; d < scores.size(); ++d) out.domain_bpb[d].push_back(measure({scores[d]}));
   }
 
   void finish() {
     const std::vector<DomainScore> scores = trainer_.evaluate(final_sets_);
-    for (const DomainScore& s : scores) out.cooled_bpb.push_back(s.bits_per_byte());
-    out.cooled_bpb.push_back(bits_per_byte(scores));
+    const Measure measure = trainer_.measure();
+    for (const DomainScore& s : scores) out.cooled_bpb.push_back(measure({s}));
+    out.cooled_bpb.push_back(measure(scores));
     for (size_t l = 0; l < out.loads.size(); ++l)
       for (const DomainScore& s : scores) out.loads[l].by_domain.push_back(s.load_LE[l]);
     out.ram_measured = static_cast<double>(trainer_.resident_bytes());
+    if (entry_.probe) out.probe = entry_.probe(trainer_);
   }
 };
 
@@ -221,7 +225,7 @@ RaceResult run_race(const RaceOptions& options, const std::vector<Entry>& entrie
       r.run_block(options.block_steps);
       double share = 0;
       for (const Runner& other : runners) share += other.share() / static_cast<double>(runners.size());
-      progress(share, r.out.id + (r.out.bpb.empty() ? "" : " · " + fmt::format("{:.3f} bits/byte", r.out.bpb.back())));
+      progress(share, r.out.id + (r.out.bpb.empty() ? "" : " · " + fmt::format("{:.3f} {}", r.out.bpb.back(), r.trainer().measure().unit)));
     }
     if (interrupted() || std::chrono::duration<double>(Clock::now() - saved).count() > options.checkpoint_seconds) {
       save(store, runners, spent());
@@ -248,6 +252,7 @@ template <class O, class Field> void each_field(O& o, const Field& field) {
   field("id", o.id);
   field("arm", o.arm);
   field("seed", o.seed);
+  field("number", o.number);
   field("step", o.step);
   field("tokens", o.tokens);
   field("flops", o.flops);
@@ -262,6 +267,7 @@ template <class O, class Field> void each_field(O& o, const Field& field) {
   field("active_matrix", o.active_matrix);
   field("ram_predicted", o.ram_predicted);
   field("ram_measured", o.ram_measured);
+  field("probe", o.probe);
   field("failed", o.failed);
 }
 

@@ -21,12 +21,14 @@ struct Entry {
   int64_t cool_steps = 0;       // then this many steps in which the rate falls to `cool_floor`, by 1 − √progress
   double cool_floor = 0.0;
   std::vector<int64_t> evaluate_at;  // steps of the trunk; the last trunk step is always evaluated
+  std::function<Json(Trainer&)> probe;  // ? what else is measured of the finished model
 };
 
 // What one runner did. Plain data, kept as JSON.
 struct Outcome {
   std::string id, arm;
   uint64_t seed = 0;
+  std::string number;                                      // what `bpb` is: Measure::key of the objective
   std::vector<double> step, tokens, flops, bpb;            // at the evaluation points
   std::vector<std::vector<double>> domain_bpb;             // [domain][point]
   std::vector<double> losses;                              // training loss of every step, mean nats a token
@@ -42,6 +44,7 @@ struct Outcome {
   double flops_per_token = 0;       // training, matrix products
   double parameters = 0, active_parameters = 0, active_matrix = 0;
   double ram_predicted = 0, ram_measured = 0;  // bytes of tensors
+  Json probe;                       // what Entry::probe found
   std::string failed;               // why, when it did not finish
   Json to_json() const;
   static Outcome from_json(const Json& json);

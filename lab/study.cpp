@@ -9,24 +9,80 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "kernels/cpu.h"
+#include "lab/machine.h"
 #include "lab/provenance.h"
+#include "lab/report/parts.h"
+#include "lab/report/report.h"
+#include "training/recipe.h"
 
 namespace gamut {
 
-StudySettings take_study(Config& cfg, const std::string& experiment, const std::string& tier, int seeds, double minutes, int64_t vocab) {
+StudySettings take_study(Config& cfg, const std::string& experiment, const StudyTier& tier) {
   StudySettings s;
-  s.out = cfg.take<std::string>("out", "reports/" + experiment + "-" + tier);
+  s.out = cfg.take<std::string>("out", "reports/" + experiment + "-" + tier.name);
   s.seed = cfg.take_in<uint64_t>("seed", 1, 1, 1000000);
-  s.seeds = cfg.take_in<int>("seeds", seeds, 2, 50);
-  s.minutes = cfg.take_in("minutes", minutes, 0.5, 10000.0);
+  s.seeds = cfg.take_in<int>("seeds", tier.seeds, 2, 50);
+  s.minutes = cfg.take_in("minutes", tier.minutes, 0.5, 10000.0);
   Config data = cfg.sub("data");
   s.data.recipe = data.take<std::string>("recipe", s.data.recipe);
   s.data.path = data.take<std::string>("path", "");
   s.data.cache = data.take<std::string>("cache", "");
-  s.data.vocab_size = data.take_in<int64_t>("vocab_size", vocab, 257, 1 << 16);
+  s.data.vocab_size = data.take_in<int64_t>("vocab_size", tier.vocab, 257, 1 << 16);
   data.finish();
-  s.chosen = {{"tier", tier}, {"seed", s.seed}, {"seeds", s.seeds}, {"minutes", s.minutes}, {"data", {{"recipe", s.data.recipe}, {"path", s.data.path.string()}, {"vocab_size", s.data.vocab_size}}}};
+  s.chosen = {{"tier", tier.name}, {"seed", s.seed}, {"seeds", s.seeds}, {"minutes", s.minutes}, {"data", {{"recipe", s.data.recipe}, {"path", s.data.path.string()}, {"vocab_size", s.data.vocab_size}}}};
   return s;
+}
+
+Json Study::run() {
+  make_folder(settings_.out);
+  data_ = std::make_shared<const Dataset>(prepare_dataset(settings_.data, context_.pool));
+  take_plan(continue_or_plan(settings_, data_->hash, [&] {
+    log::info("calibrating on {} threads, tier {}", context_.pool.threads(), kernels::name_of(kernels::best_tier()));
+    return make_plan(60 * settings_.minutes - seconds());
+  }));
+  work();
+  progress_.finish("all runs done");
+  Json study = report();
+  study["report"] = (settings_.out / "report.html").string();
+  write_file(settings_.out / "study.json", study.dump(1));
+  write_report(settings_.out / "report.html", study);
+  return study;
+}
+
+std::vector<Outcome> Study::race(const RaceOptions& options, const std::vector<Entry>& entries, double share) {
+  const double before = seconds();
+  RaceResult result = run_race(options, entries, data_, context_.pool, [&](double done, const std::string& note) { show(share * done, note); });
+  work_done_ += share;
+  race_seconds_ += result.seconds;
+  race_seconds_now_ += seconds() - before;
+  use_ += result.use;
+  return std::move(result.outcomes);
+}
+
+void Study::advance(double share, const std::string& note) {
+  work_done_ += share;
+  show(0, note);
+}
+
+Json Study::heading(const Json& title, const StudyTier& tier, double peak_flops, double tokens_a_run, double other_seconds) const {
+  Json study = {{"id", id_}, {"title", title}, {"tier", tier.name}, {"arms", Json::array()}, {"domains", Json::array()}};
+  for (int r = 0; r < tier.seeds; ++r) study["seeds"].push_back(settings_.seed + static_cast<uint64_t>(r));
+  study["elapsed"] = race_seconds_ + std::max(seconds() - race_seconds_now_, other_seconds);  // earlier parts of an interrupted study included
+  study["machine"] = describe_machine(context_.pool);
+  study["machine"]["peak_flops"] = peak_flops;
+  const std::string tokens = count_text(tokens_a_run).en;
+  study["budget"] = text(tokens + " tokens a run", "每次运行 " + tokens + " token");
+  for (const std::string& d : data_->domains) study["domains"].push_back({{"id", d}, {"name", domain_name(d)}});
+  return study;
+}
+
+Entry race_entry(const std::string& arm, const std::string& suffix, const ModelSpec& model, const TrainerOptions& trainer, int64_t cool_steps, int64_t points) {
+  Entry e{.id = arm + "-" + suffix, .arm = arm, .model = model, .trainer = trainer, .cool_steps = cool_steps};
+  if (points > 0)
+    for (const int64_t step : log_spaced_steps(trainer.steps, points + 8))
+      if (step >= std::min<int64_t>(10, trainer.steps)) e.evaluate_at.push_back(step);
+  return e;
 }
 
 Json continue_or_plan(const StudySettings& s, const std::string& data_hash, const std::function<Json()>& make) {

@@ -1,6 +1,9 @@
-// What experiments share: their settings, a folder that is continued, the search for a learning rate, and races as the report's JSON.
+// What experiments share: a folder that is continued from plan to report, their settings, the search for a learning rate, and races as
+// the report's JSON.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -8,6 +11,8 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "base/progress.h"
+#include "lab/lab.h"
 #include "lab/race.h"
 #include "lab/statistics.h"
 
@@ -21,13 +26,94 @@ struct StudySettings {
   DataOptions data;
   Json chosen;           // what decides numbers: a continued study must have been asked for the same
 };
+// What the sizes of every experiment say; their own sizes inherit it.
+struct StudyTier {
+  const char* name;
+  double minutes;
+  int seeds;
+  int64_t vocab, length, batch_tokens;
+  bool tune;                         // a grid of learning rates for each arm
+  int points;                        // of a curve
+  int64_t curve_bytes, final_bytes;  // validation text a domain at those points, and after cooling down
+};
 // out, seed, seeds (≥ 2), minutes and data.* of `gamut lab EXPERIMENT tier=TIER`, with the tier's own values as defaults.
-StudySettings take_study(Config& cfg, const std::string& experiment, const std::string& tier, int seeds, double minutes, int64_t vocab);
+StudySettings take_study(Config& cfg, const std::string& experiment, const StudyTier& tier);
+
+// Settings and the chosen tier, in which they have replaced seeds and vocabulary.
+template <class Tier> struct TieredSettings : StudySettings {
+  Tier tier;
+  static TieredSettings take(Config& cfg, const std::string& experiment, const std::vector<Tier>& tiers) {
+    std::vector<std::string> names;
+    for (const Tier& t : tiers) names.emplace_back(t.name);
+    const std::string name = cfg.take_choice("tier", "quick", names);
+    const Tier& tier = *std::find_if(tiers.begin(), tiers.end(), [&](const Tier& t) { return t.name == name; });
+    TieredSettings s{take_study(cfg, experiment, tier), tier};
+    cfg.finish();
+    s.tier.seeds = s.seeds;
+    s.tier.vocab = s.data.vocab_size;
+    return s;
+  }
+};
+
+// An experiment in its folder. Interrupted, the same command goes on: with the plan that was kept, with races from their last checkpoint.
+class Study {
+ public:
+  // id: of the experiment. context outlives the study.
+  Study(std::string id, const LabContext& context, StudySettings settings) : id_(std::move(id)), context_(context), settings_(std::move(settings)) {}
+  virtual ~Study() = default;
+  Study(const Study&) = delete;
+  Study& operator=(const Study&) = delete;
+
+  // Plans or continues, works, writes study.json and report.html; returns the study as the report reads it.
+  Json run();
+
+ protected:
+  // What is decided once and kept: sizes that fit this machine, this text and `seconds`.
+  virtual Json make_plan(double seconds) = 0;
+  virtual void take_plan(const Json& plan) = 0;
+  virtual void work() = 0;
+  virtual Json report() = 0;
+
+  // One race, which is worth `share` of the study's progress; keeps count of its time and of other load.
+  std::vector<Outcome> race(const RaceOptions& options, const std::vector<Entry>& entries, double share);
+  // A part of the work outside races is done, or a share of it.
+  void advance(double share, const std::string& note);
+  void show(double share_begun, const std::string& note) { progress_.update(std::min(0.999, work_done_ + share_begun), note); }
+
+  // id, title, tier, seeds, elapsed, machine, budget and domains of the report. other_seconds: of work outside races, earlier parts included.
+  Json heading(const Json& title, const StudyTier& tier, double peak_flops, double tokens_a_run, double other_seconds = 0) const;
+  const LabContext& context() const { return context_; }
+  const StudySettings& settings() const { return settings_; }
+  ThreadPool& pool() const { return context_.pool; }
+  const std::shared_ptr<const Dataset>& data() const { return data_; }
+  const CpuUse& use() const { return use_; }
+
+ private:
+  std::string id_;
+  const LabContext& context_;
+  StudySettings settings_;
+  std::shared_ptr<const Dataset> data_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  CpuUse use_;                                      // of the machine during all races
+  double race_seconds_ = 0, race_seconds_now_ = 0;  // all races, and those of this process
+  double work_done_ = 0;                            // share of the whole study
+  Progress progress_{id_, 1.0};
+
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count(); }
+};
+
+// A runner's entry: evaluated at `points` steps, more early than late. points 0: at the trunk's end alone.
+Entry race_entry(const std::string& arm, const std::string& suffix, const ModelSpec& model, const TrainerOptions& trainer, int64_t cool_steps, int64_t points);
 
 // The plan kept in the study's folder, or else what `make` gives, which is kept. Error when the folder holds another study.
 Json continue_or_plan(const StudySettings& settings, const std::string& data_hash, const std::function<Json()>& make);
 
 // Three rates a factor of two apart, on a seed that is not reported; more while the best lies at an edge.
+constexpr double kCoolShare = 0.15;   // steps of the cool-down, as a share of the trunk
+constexpr double kTokensPerWeight = 26;  // below some 15 to 20 tokens for each active matrix weight no capacity is missing
+// Text seen again teaches less, a mixture sooner than a dense model; to some four epochs little is lost [Muennighoff et al., Scaling
+// data-constrained language models, 2023].
+constexpr double kMostEpochs = 4;
 constexpr uint64_t kTuningSeed = 1000003;
 struct RateSearch {
   double best = 0;

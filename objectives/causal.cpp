@@ -10,6 +10,7 @@ class Causal : public Objective {
   Example example(const TokenRows& text, const Draw&) const override {
     return {.rows = text.rows, .length = text.length, .ids = {text.inputs.begin(), text.inputs.end()}, .labels = {text.targets.begin(), text.targets.end()}};
   }
+  std::optional<Example> hiding(const TokenRows& text, std::span<const uint8_t> hidden) const override { return asking_for(text, hidden); }
   Example given(Example e) const override {
     shift_labels(e);
     return e;

@@ -51,6 +51,13 @@ class MaskedDiffusion : public Objective {
     }
     return weighted(std::move(e));
   }
+  std::optional<Example> hiding(const TokenRows& text, std::span<const uint8_t> hidden) const override {
+    Example e = asking_for(text, hidden);
+    e.ids.assign(text.targets.begin(), text.targets.end());
+    for (size_t i = 0; i < e.ids.size(); ++i)
+      if (hidden[i]) e.ids[i] = mask_;
+    return e;
+  }
   Example given(Example e) const override {
     if (static_cast<int64_t>(e.times.size()) != e.rows)
       throw Error({.who = "masked_diffusion", .what = "needs a time for each row", .hint = "give \"t\": [0.5, …] beside input_ids, in which the mask token stands where labels are"});

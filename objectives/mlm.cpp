@@ -23,6 +23,26 @@ class MaskedLanguageModel : public Objective {
     masking_.hide(e, draw);
     return e;
   }
+  // Between [CLS] and [SEP].
+  std::optional<Example> hiding(const TokenRows& text, std::span<const uint8_t> hidden) const override {
+    Example e{.rows = text.rows, .length = text.length + 2};
+    const auto n = static_cast<size_t>(e.rows * e.length);
+    e.ids.resize(n);
+    e.mask.resize(n);
+    e.token_types.resize(n);
+    e.labels.assign(n, -100);
+    for (int64_t b = 0; b < text.rows; ++b) {
+      const auto row = static_cast<size_t>(b * text.length);
+      masking_.frame(e, b, text.targets.subspan(row, static_cast<size_t>(text.length)));
+      for (size_t t = 0; t < static_cast<size_t>(text.length); ++t) {
+        const size_t at = static_cast<size_t>(b * e.length) + 1 + t;
+        if (!hidden[row + t]) continue;
+        e.labels[at] = e.ids[at];
+        e.ids[at] = masking_.mask;
+      }
+    }
+    return e;
+  }
   ops::HeadLoss loss(Model& model, const Pass& settings, const Example& e, double scale) const override {
     ExampleRun run(model, settings, sight(), e);
     return run.sparse_loss(model.head("logits"), e.labels, e.rows * masking_.chosen(e.length), scale, e.weights);

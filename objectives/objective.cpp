@@ -15,6 +15,13 @@ ops::HeadLoss Objective::loss(Model& model, const Pass& settings, const Example&
   return run.loss(model.head("logits"), e.labels, scale, e.weights);
 }
 
+Example asking_for(const TokenRows& text, std::span<const uint8_t> hidden) {
+  Example e{.rows = text.rows, .length = text.length, .ids = {text.inputs.begin(), text.inputs.end()}, .labels = {text.targets.begin(), text.targets.end()}};
+  for (size_t i = 0; i < e.labels.size(); ++i)
+    if (!hidden[i]) e.labels[i] = -100;
+  return e;
+}
+
 void need_both_ways(const ModelSpec& spec) {
   std::string seen;
   for (const LayerSpec& layer : spec.encoder.empty() ? spec.layers : spec.encoder) {

@@ -37,6 +37,9 @@ class Objective {
 
   // What the model is to read and say of some text.
   virtual Example example(const TokenRows& text, const Draw& draw) const = 0;
+  // The text in which a model is to fill in the tokens marked in `hidden` [B, T] (of `targets`; runs of them as the objective hides them in training), as well
+  // as it can see what is left. Rows hold at most two tokens more than the text's. Null: nothing this objective teaches.
+  virtual std::optional<Example> hiding(const TokenRows&, std::span<const uint8_t> /*hidden*/) const { return {}; }
   // An example from a file, whose labels name the token at each place (row_labels: the class of each row), in the form of example().
   virtual Example given(Example e) const { return e; }
 
@@ -70,6 +73,9 @@ struct RegisteredObjective {
 };
 const std::vector<RegisteredObjective>& objectives();                     // objectives/registry.cpp
 std::unique_ptr<Objective> build_objective(const Component& component);   // Error with the nearest name
+
+// For what writes from left to right: the text as it is, labels at the hidden tokens alone.
+Example asking_for(const TokenRows& text, std::span<const uint8_t> hidden);
 
 // An Error with the reason when no position of the text could see what follows it.
 void need_both_ways(const ModelSpec& spec);

@@ -1,5 +1,7 @@
 // Prefix language model: the first tokens of a row are seen by all, the rest is predicted from left to right.
 // [Liu et al. 2018; Raffel et al., T5, 2020]
+#include <algorithm>
+
 #include "base/rng.h"
 #include "objectives/objective.h"
 
@@ -22,6 +24,15 @@ class Prefix : public Objective {
       e.prefix.push_back(static_cast<int32_t>(1 + stream.below(static_cast<uint64_t>(draw.first_row + b), static_cast<uint64_t>(most))));
     }
     hide_prefix(e);
+    return e;
+  }
+  // The prefix ends before the first hidden token.
+  std::optional<Example> hiding(const TokenRows& text, std::span<const uint8_t> hidden) const override {
+    Example e = asking_for(text, hidden);
+    for (int64_t b = 0; b < e.rows; ++b) {
+      const auto row = hidden.subspan(static_cast<size_t>(b * e.length), static_cast<size_t>(e.length));
+      e.prefix.push_back(static_cast<int32_t>(std::max<std::ptrdiff_t>(1, std::min<std::ptrdiff_t>(e.length, std::find(row.begin(), row.end(), 1) - row.begin() + 1))));
+    }
     return e;
   }
   // Within the prefix a position sees the token it would predict: no label counts there.

@@ -46,31 +46,54 @@ class SpanCorruption : public SourceTarget {
     const Spans spans(text.length, rate_, mean_);
     if (spans.count > sentinels_)
       throw Error({.who = "model", .what = "rows of " + std::to_string(text.length) + " tokens have " + std::to_string(spans.count) + " spans, and there are " + std::to_string(sentinels_) + " sentinels", .hint = "objective.sentinels"});
-    std::vector<Pair> pairs;
+    std::vector<uint8_t> cut;
     for (int64_t b = 0; b < text.rows; ++b) {
       const RandomStream stream(draw.seed, "spans", std::to_string(draw.first_row + b));
       uint64_t draws = 0;
       const std::vector<int64_t> kept = parts(text.length - spans.noise, spans.count, stream, draws), noise = parts(spans.noise, spans.count, stream, draws);
-      Pair pair;
-      auto at = text.inputs.begin() + b * text.length;
       for (size_t j = 0; j < kept.size(); ++j) {
-        const int32_t sentinel = special(2 + j);
-        pair.source.insert(pair.source.end(), at, at + kept[j]);
-        pair.source.push_back(sentinel);
-        at += kept[j];
-        pair.target.push_back(sentinel);
-        pair.target.insert(pair.target.end(), at, at + noise[j]);
-        at += noise[j];
+        cut.insert(cut.end(), static_cast<size_t>(kept[j]), 0);
+        cut.insert(cut.end(), static_cast<size_t>(noise[j]), 1);
       }
-      pair.source.push_back(special(1));
-      pairs.push_back(std::move(pair));
     }
-    return rows(pairs, 1, 1);
+    return without(text.inputs, text.rows, text.length, cut, nullptr);
+  }
+  // Labels at the hidden tokens alone, not at sentinels and the end.
+  std::optional<Example> hiding(const TokenRows& text, std::span<const uint8_t> hidden) const override {
+    std::vector<std::vector<uint8_t>> asked;
+    Example e = without(text.targets, text.rows, text.length, hidden, &asked);
+    for (int64_t b = 0; b < e.rows; ++b)
+      for (int64_t t = 0; t < e.target_length; ++t)
+        if (t >= std::ssize(asked[static_cast<size_t>(b)]) || !asked[static_cast<size_t>(b)][static_cast<size_t>(t)]) e.labels[static_cast<size_t>(b * e.target_length + t)] = -100;
+    return e;
   }
 
  private:
   SpanCorruption(Config& cfg, int64_t sentinels)
       : SourceTarget(cfg, static_cast<size_t>(sentinels) + 2, 1), sentinels_(sentinels), rate_(cfg.take_in<double>("rate", 0.15, 0, 1)), mean_(cfg.take_in<double>("mean_span", 3.0, 1.0, 1e6)) {}
+
+  // Every run of tokens marked in `cut` becomes a sentinel. asked: ? for each row, which tokens of the target those are.
+  Example without(std::span<const int32_t> ids, int64_t count, int64_t length, std::span<const uint8_t> cut, std::vector<std::vector<uint8_t>>* asked) const {
+    std::vector<Pair> pairs;
+    for (int64_t b = 0; b < count; ++b) {
+      Pair pair;
+      std::vector<uint8_t> own;
+      size_t runs = 0;
+      for (auto at = static_cast<size_t>(b * length), end = at + static_cast<size_t>(length), first = at; at < end; ++at) {
+        if (cut[at] && (at == first || !cut[at - 1])) {
+          pair.source.push_back(special(2 + runs));
+          pair.target.push_back(special(2 + runs++));
+          own.push_back(0);
+        }
+        (cut[at] ? pair.target : pair.source).push_back(ids[at]);
+        if (cut[at]) own.push_back(1);
+      }
+      pair.source.push_back(special(1));
+      pairs.push_back(std::move(pair));
+      if (asked) asked->push_back(std::move(own));
+    }
+    return rows(pairs, 1, 1);
+  }
 
   int64_t sentinels_;
   double rate_, mean_;

@@ -136,7 +136,7 @@ double Measure::operator()(const std::vector<DomainScore>& scores) const {
 
 Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, std::shared_ptr<const Dataset> data, ThreadPool& pool)
     : spec_(spec), options_(options), data_(std::move(data)), device_(Device::real(pool)), objective_(build_objective(spec.objective)),
-      stream_(data_->train, options.length, options.seed) {
+      stream_(data_->train, options.length, options.seed, options.distinct_rows) {
   if (options.length > spec.max_positions)
     throw Error({.who = "train", .what = "rows of " + std::to_string(options.length) + " tokens exceed the model's max_positions of " + std::to_string(spec.max_positions)});
   objective_->check(spec);

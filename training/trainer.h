@@ -22,6 +22,7 @@ struct TrainerOptions {
   int64_t batch_rows = 32;    // rows of an optimizer step
   int64_t micro_rows = 0;     // rows at a time; 0: all. Gradients accumulate over the step's micro-batches.
   int64_t steps = 100;        // of the whole run; the schedule ends there
+  int64_t distinct_rows = 0;  // of the text: so many, spread evenly over it, are read again and again; 0: all
   std::filesystem::path record_routing, replay_routing;  // folders: the choices of routers in each step, written or enforced
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
@@ -85,6 +86,8 @@ class Trainer {
   const TrainerOptions& options() const { return options_; }
   Model& model() { return *model_; }
   const Dataset& data() const { return *data_; }
+  const Objective& objective() const { return *objective_; }
+  const Device& device() const { return device_; }
   ThreadPool& pool() { return device_.pool; }
   // From now on steps note there where their time goes; null: no longer.
   void set_profile(Profile* profile) { device_.profile = profile; }

@@ -128,6 +128,7 @@ const std::vector<Section>& default_sections() {
                                               {"prices", false, draw_prices},
                                               {"speed-up", true, draw_speed_up},
                                               {"plots", false, draw_plots},
+                                              {"tables", false, draw_tables},
                                               {"loads", true, draw_loads},
                                               {"specialisation", false, draw_specialisation},
                                               {"controls", false, draw_controls},

@@ -52,6 +52,8 @@
 //
 //   standings   [{arm, bpb, difference: Ratio, state_bytes}]      of more than two arms: final bpb, arm − baseline; the baseline
 //                                             has no difference. With standings the verdict is about all arms
+//   tables      [{id, title: Text, caption: Text, columns: [Text], rows: [{arm: id or Text, cells: [Text | null]}]}]
+//                                             what else was measured, arm by arm; the first column is the arm
 //   plots       [{id, title: Text, caption: Text, x: {name: Text, scale: "log" | "linear", low, high}, y: {the same},
 //                 series: [{arm, x: [], y: []}]}]                 low and high, when given, are the axis's range
 //   held_equal  [{what: Text, value: Text, mismatch: bool}]       a mismatch is shown in amber

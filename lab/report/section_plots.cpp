@@ -88,6 +88,26 @@ std::string draw_plots(Page& page) {
   return html;
 }
 
+std::string draw_tables(Page& page) {
+  std::string html;
+  for (const Json& described : member(page.study, "tables")) {
+    std::vector<Table::Column> columns;
+    for (const Json& column : described.at("columns")) columns.push_back({text_of(column), !columns.empty()});
+    Table table(columns);
+    for (const Json& row : described.at("rows")) {
+      std::vector<std::string> cells;
+      if (const Json* arm = arm_with_id(page.study, row.at("arm"))) cells.push_back(fmt::format("<span class=\"dot {}\"></span>{}", arm_class(slot_of(page.study, *arm)), in_both(full_name(*arm))));
+      else cells.push_back(in_both(text_of(row.at("arm"))));
+      for (const Json& cell : row.at("cells")) cells.push_back(cell.is_null() ? "–" : in_both(text_of(cell)));
+      table.row(cells);
+    }
+    const std::string id = described.at("id");
+    html += heading(text_of(described.at("title")), text_of(member(described, "caption"))) + "<div id=\"" + id + "\">" + table.html() + "<button type=\"button\" class=\"copy\" data-copy=\"" + id + "\">" +
+            in_both(say(Say::copy_csv)) + "</button></div>";
+  }
+  return html;
+}
+
 std::string draw_standings(Page& page) {
   const Json& rows = member(page.study, "standings");
   if (rows.empty()) return "";

@@ -32,6 +32,7 @@ std::string draw_standings(Page& page);
 std::string draw_prices(Page& page);
 std::string draw_speed_up(Page& page);
 std::string draw_plots(Page& page);
+std::string draw_tables(Page& page);
 std::string draw_loads(Page& page);
 std::string draw_specialisation(Page& page);
 std::string draw_controls(Page& page);

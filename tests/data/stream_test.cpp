@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <map>
+#include <set>
 
 #include "base/io.h"
 #include "temp_folder.h"
@@ -93,6 +94,23 @@ TEST(TokenStream, OrderDependsOnSeedAndPositionAlone) {
   EXPECT_EQ(two.position(), 90);
   EXPECT_EQ(one.at(40, 2).inputs, std::vector<int32_t>(all.begin() + 320, all.begin() + 336));
   EXPECT_NE(TokenStream(shards, 8, 6).next(20).inputs, std::vector<int32_t>(all.begin(), all.begin() + 160));
+}
+
+TEST(TokenStream, OfAllWindowsSoManyMakeAnEpoch) {
+  TempFolder folder;
+  const std::vector<std::shared_ptr<const TokenShard>> shards = {shard(folder / "a.tokens", 0, 1, 81), shard(folder / "b.tokens", 2000, 1, 41)};
+  TokenStream stream(shards, 8, 1, 5);
+  ASSERT_EQ(stream.windows(), 5);
+  std::set<int32_t> starts;
+  std::set<int32_t> domains;
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    const Batch batch = stream.next(5);
+    for (int64_t row = 0; row < 5; ++row) starts.insert(batch.inputs[static_cast<size_t>(row * 8)]);
+    domains.insert(batch.domains.begin(), batch.domains.end());
+  }
+  EXPECT_EQ(starts.size(), 5U) << "the same windows again";
+  EXPECT_EQ(domains.size(), 2U) << "spread over all text";
+  EXPECT_EQ(TokenStream(shards, 8, 1, 99).windows(), 15) << "there are no more";
 }
 
 TEST(TokenStream, EveryTokenIsATargetOnceAnEpochInAnotherOrder) {
