@@ -26,10 +26,11 @@ struct MixersTier : ContestTier {
   std::vector<int64_t> contexts;
 };
 const std::vector<MixersTier>& mixers_tiers() {
-  static const std::vector<MixersTier> rows{
-      {{{"smoke", 2, 2, 512, 64, 2048, false, 16, 16 << 10, 64 << 10}, {{32, 2}, {48, 2}}}, {64, 32, 4}, {32}, {1e-2}, 300, 32, 64, 2, {64, 512}},
-      {{{"quick", 15, 2, 1024, 128, 4096, true, 32, 32 << 10, 192 << 10}, {{32, 2}, {48, 2}, {64, 3}, {80, 3}, {96, 3}, {128, 4}}}, {256, 64, 8}, {32, 64}, {3e-3, 1e-2}, 1200, 64, 256, 4, {512, 2048, 8192}},
-  };
+  static const std::vector<MixersTier> rows = [] {
+    const ContestTier smoke{{"smoke", 2, 2, 512, 64, 2048, false, 16, 16 << 10, 64 << 10}, {{32, 2}, {48, 2}}};
+    const ContestTier quick{{"quick", 15, 2, 1024, 128, 4096, true, 32, 32 << 10, 192 << 10}, {{32, 2}, {48, 2}, {64, 3}, {80, 3}, {96, 3}, {128, 4}}};
+    return std::vector<MixersTier>{{smoke, {64, 32, 4}, {32}, {1e-2}, 300, 32, 64, 2, {64, 512}}, {quick, {256, 64, 8}, {32, 64}, {3e-3, 1e-2}, 1200, 64, 256, 4, {512, 2048, 8192}}};
+  }();
   return rows;
 }
 constexpr double kQualityShare = 0.4;  // of the budget; recall and decoding have the next fifth, a machine that slows down the rest
