@@ -62,7 +62,8 @@ TEST(Hiding, WhatIsHiddenDoesNotChangeWhatIsRead) {
       EXPECT_TRUE(std::equal(a.ids.begin() + row * kLength, a.ids.begin() + (asked - a.labels.begin()) + 1, b.ids.begin() + row * kLength)) << objective.kind;
     }
   }
-  for (const int32_t prefix : ask({"prefix"}, one)->prefix) EXPECT_EQ(prefix, 5) << "up to the position that is asked first";
+  const Example e = *ask({"prefix"}, one);
+  for (const int32_t prefix : e.prefix) EXPECT_EQ(prefix, 5) << "up to the position that is asked first";
 }
 
 TEST(Hiding, NothingToFillInWhereNothingIsLearntOfIt) { EXPECT_FALSE(ask({"seq2seq", {{"specials", {500, 501}}}}, Question())); }
