@@ -1,4 +1,4 @@
-// BART and its kin: LayerNorm, multi-head attention and plain feed-forward layers with biases, one embedding for both stacks and the head.
+// BART and its kin: LayerNorm, multi-head attention and plain feed-forward layers (or mixtures of such) with biases, one embedding for both stacks and the head.
 #pragma once
 
 #include "families/encoder_decoder.h"
@@ -11,8 +11,17 @@ struct BartDialect {
   NormPlacement placement = NormPlacement::post;
   bool embedding_norm = true;           // layernorm_embedding of each stack
   const char* activation = "gelu";
-  int32_t start = 2, end = 2, pad = 1;  // decoder_start_token_id and eos_token_id where the file has none; pad_token_id in files that are written
+  int32_t start = 2, end = 2, pad = 1;  // decoder_start_token_id, eos_token_id and pad_token_id where the file has none; pad is written
+  int64_t vocab = 50265;
+  bool scaled = false;             // scale_embedding
+  // Of positions: learned; or sinusoidal, and in M2M's from the row behind pad_token_id's on.
+  const char* positions = "learned";
+  bool logits_bias = true;         // final_logits_bias
+  bool sparse = false;             // some feed-forward layers are mixtures of experts
+  // Names in a layer.
+  const char *cross = "encoder_attn", *ffn = "", *channel_norm = "final_layer_norm";
 };
+// Both stacks and the head share one embedding, fixed positions may be stored: these are not needed.
 
 ModelSpec read_bart(Config& cfg, const BartDialect& dialect);
 Family::Written write_bart(const ModelSpec& spec, const BartDialect& dialect);

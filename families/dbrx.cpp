@@ -61,7 +61,11 @@ void keys(Keys& k, PlainDecoder& d) {
          .eps = nullptr});
   k.table("attn_config", [&](Keys& inner) { attention_keys(inner, d); });
   // What transformers writes and reads; published files have attn_config.rope_theta.
-  if (!k.reading() || k.config().has("rope_parameters") || k.config().has("rope_theta")) rotation(k, d);
+  const auto given = [&](const char* key) { return k.config().has(key) && !k.config().is_null(key); };
+  if (!k.reading() || given("rope_parameters") || given("rope_theta"))
+    rotation(k, d);
+  else
+    k.ignore({"rope_parameters", "rope_theta", "rope_scaling"}, "null: attn_config says it");
   double coefficient = d.experts.pooled / static_cast<double>(d.experts.top_k);
   bool wanted = d.experts.pooled > 0;
   k.table("ffn_config", [&](Keys& inner) { expert_table(inner, d, coefficient); });

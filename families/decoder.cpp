@@ -230,6 +230,8 @@ void sizes(Keys& k, PlainDecoder& d, const Sizes& defaults, const SizeKeys& keys
   a.norm_eps = spec.norm_eps;
   a.scale = 1.0 / std::sqrt(static_cast<double>(a.head_dim));
   a.rope = false;
+  a.norm_gain = true;
+  a.temperature_span = 8192;
   d.attention.assign(static_cast<size_t>(layers), a);
 }
 
@@ -459,6 +461,7 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     }
     if (!map.has(mixer + "latent_down")) {
       both(layer + names.output, mixer + "output");
+    if (map.has(mixer + "sinks")) map.whole(theirs(layer + "self_attn.sinks"), mixer + "sinks");
       both(layer + names.query_norm, mixer + "query_norm", names.centre, names.gain);
       both(layer + names.key_norm, mixer + "key_norm", names.centre, names.gain);
       if (names.attention_gate) both(layer + names.attention_gate, mixer + "gate");

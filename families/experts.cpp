@@ -18,6 +18,7 @@ Component component_of(const Experts& e) {
   differs(options, "gated", e.gated, usual.gated);
   differs(options, "bias", e.bias, usual.bias);
   differs(options, "shared_bias", e.shared_bias, e.bias);
+  differs(options, "output_bias", e.output_bias, usual.output_bias);
   differs(options, "limit", e.limit, usual.limit);
   differs(options, "up_shift", e.up_shift, usual.up_shift);
   differs(options, "identity_experts", e.identity, usual.identity);
@@ -41,6 +42,7 @@ Component component_of(const Experts& e) {
     differs(router, "kept_groups", e.kept_groups, usual.kept_groups);
     differs(router, "group_score", e.group_score, usual.group_score);
   } else {
+    if (e.pooled == 0) router.update({{"balance", "loss"}, {"balance_loss", 0.0}});
     differs(router, "epsilon", e.nearness, usual.nearness);
   }
   options["router"] = router;
@@ -55,7 +57,7 @@ ExpertsOr experts_of(const Component& channel) {
   if (moe.zero_experts > 0) return cannot("experts that give nothing");
   if (moe.residual) return cannot("shares of routed and shared experts");
   Experts e{.count = moe.experts, .top_k = moe.top_k, .hidden = moe.expert.hidden, .shared_hidden = moe.shared_hidden, .identity = moe.identity_experts, .activation = channel.options.value("activation", "silu"),
-            .gated = moe.expert.gated, .bias = moe.expert.bias, .shared_bias = moe.shared_bias, .shared_gate = moe.shared_gate, .weigh_input = moe.weigh_input, .limit = moe.expert.limit, .up_shift = moe.expert.up_shift};
+            .gated = moe.expert.gated, .bias = moe.expert.bias, .shared_bias = moe.shared_bias, .shared_gate = moe.shared_gate, .weigh_input = moe.weigh_input, .output_bias = moe.output_bias, .limit = moe.expert.limit, .up_shift = moe.expert.up_shift};
   if (moe.router == "sparsemixer") {
     e.router = moe.router;
     e.nearness = moe.router_options.value("epsilon", e.nearness);
@@ -103,7 +105,9 @@ void expert_keys(Keys& k, Experts& e, const ExpertDialect& x) {
     k.flag("output_router_logits", wanted, false);
     if (k.reading()) e.pooled = wanted ? coefficient * static_cast<double>(e.top_k) : 0;
   }
+  if (x.limit_key) k.number(x.limit_key, e.limit, x.limit, 0, 1e6);
   if (!k.reading()) return;
+  e.up_shift = x.up_shift;
   if (!x.activation_key) e.activation = x.activation;
   if (!x.normalise_key) e.normalise = x.normalise;
   e.router = x.router_kind;
@@ -111,6 +115,7 @@ void expert_keys(Keys& k, Experts& e, const ExpertDialect& x) {
   e.linear_bias = x.linear_bias;
   e.selection_bias = x.selection_bias;
   e.weigh_input = x.weigh_input;
+  e.output_bias = x.output_bias;
   e.bias = e.shared_bias = x.bias;
   e.shared_gate = x.shared_gate && e.shared_hidden > 0;
 }
@@ -152,6 +157,25 @@ void name_routed(NameMap& map, const std::string& theirs, const std::string& our
     map.reshaped(theirs + x.gate, ours + "gate", {experts * hidden, width});
     map.reshaped(theirs + x.up, ours + "up", {experts * hidden, width});
     map.add({.name = theirs + x.down, .shape = {experts * hidden, width}, .parts = {{ours + "down", 0, experts * each}}, .factor = scale, .transposed = true, .matrices = experts});
+    return;
+  }
+  if (x.layout == ExpertDialect::Layout::columns) {
+    StoredTensor both{.name = theirs + x.fused_in, .shape = {experts, width, 2 * hidden}, .parts = {}, .transposed = true, .matrices = experts};
+    for (int64_t e = 0; e < experts; ++e)
+      for (const char* name : {"gate", "up"}) both.parts.push_back({ours + name, e * each, each});
+    map.add(std::move(both));
+    map.add({.name = theirs + x.fused_out, .shape = {experts, hidden, width}, .parts = {{ours + "down", 0, experts * each}}, .factor = scale, .transposed = true, .matrices = experts});
+    return;
+  }
+  if (x.layout == ExpertDialect::Layout::columns_by_turns) {
+    const auto turned = [&](const std::string& name) { return !present.contains(name + "_blocks"); };
+    const auto shape = [&](const std::string& name, int64_t rows, int64_t columns) { return turned(name) ? std::vector<int64_t>{experts, columns, rows} : std::vector<int64_t>{experts, rows, columns}; };
+    const std::string in = theirs + x.fused_in, out = theirs + x.fused_out;
+    map.add({.name = in, .shape = shape(in, 2 * hidden, width), .parts = {{ours + "gate", 0, experts * each}, {ours + "up", 0, experts * each}}, .transposed = turned(in), .matrices = experts,
+             .alternating = width});
+    map.add({.name = in + "_bias", .shape = {experts, 2 * hidden}, .parts = {{ours + "gate_bias", 0, experts * hidden}, {ours + "up_bias", 0, experts * hidden}}, .alternating = 1});
+    map.add({.name = out, .shape = shape(out, width, hidden), .parts = {{ours + "down", 0, experts * each}}, .factor = scale, .transposed = turned(out), .matrices = experts});
+    map.whole(out + "_bias", ours + "down_bias", scale);
     return;
   }
   if (x.layout == ExpertDialect::Layout::fused || present.contains(theirs + x.fused_in)) {
@@ -200,6 +224,7 @@ void name_experts(NameMap& map, const Component& experts, const std::string& our
     const int64_t routed = map.shape(ours + "router_bias")[0];
     map.reshaped(theirs + x.router_selection, ours + "router_bias", x.selection_row ? std::vector<int64_t>{1, routed} : std::vector<int64_t>{routed});
   }
+  if (map.has(ours + "output_bias")) map.whole(theirs + "bias", ours + "output_bias");
   if (map.has(ours + "shared_down")) name_shared(map, (x.shared_beside ? prefix : theirs) + x.shared + ".", theirs, ours, x);
   name_routed(map, theirs, ours, x, scale, present);
 }

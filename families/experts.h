@@ -11,7 +11,7 @@ class Keys;  // families/decoder.h
 struct Experts {
   int64_t count = 8, top_k = 2, hidden = 0, shared_hidden = 0, identity = 0;  // identity: experts that give back their input
   std::string activation = "silu";
-  bool gated = true, bias = false, shared_bias = false, shared_gate = false, weigh_input = false;
+  bool gated = true, bias = false, shared_bias = false, shared_gate = false, weigh_input = false, output_bias = false;
   double limit = 0, up_shift = 0;  // of the gated product
   std::string router = "topk";     // or sparsemixer
   std::string score = "softmax", group_score = "max";
@@ -47,7 +47,9 @@ struct ExpertDialect {
   const char* activation = "silu";
   const char* router_kind = "topk";
   const char* score = "softmax";
-  bool linear_bias = false, selection_bias = false, weigh_input = false, bias = false;
+  bool linear_bias = false, selection_bias = false, weigh_input = false, bias = false, output_bias = false;
+  const char* limit_key = nullptr;  // of the gated product
+  double limit = 0, up_shift = 0;
   bool dense_layers = false;  // mlp_only_layers and decoder_sparse_step name layers that are dense, of intermediate_size
 
   // Names below a layer, without .weight.
@@ -55,9 +57,10 @@ struct ExpertDialect {
   const char *router = "gate", *router_selection = "gate.e_score_correction_bias";  // the latter whole
   bool selection_row = false;  // its bias is a matrix of one row
   const char *gate = "gate_proj", *up = "up_proj", *down = "down_proj";
-  // One tensor for each expert's projection, or the files that are written have all experts in one: [E, 2I, D] (gate rows first) and [E, D, I]; or
-  // flat, [E·I, D] for gate, up, and down transposed.
-  enum class Layout { each, fused, flat } layout = Layout::each;
+  // One tensor for each expert's projection, or the files that are written have all experts in one: [E, 2I, D] (gate rows first) and [E, D, I]; columns:
+  // transposed, [E, D, 2I] and [E, I, D]; columns_by_turns: the same, but gates and ups alternate, with biases, or in blocks of four-bit numbers (not
+  // transposed); or flat, [E·I, D] for gate, up, and down transposed.
+  enum class Layout { each, fused, columns, columns_by_turns, flat } layout = Layout::each;
   const char *fused_in = "experts.gate_up_proj", *fused_out = "experts.down_proj";
   const char *shared = "shared_expert", *shared_router = "shared_expert_gate";
   bool shared_beside = false;                                              // `shared` is beside `module`, not in it

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "checkpoints/elements.h"
+#include "checkpoints/mxfp4.h"
 #include "families/gguf.h"
 
 namespace gamut {
@@ -82,7 +83,10 @@ void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const T
   for (const StoredTensor& tensor : wanted) {
     names.insert(tensor.name);
     const TensorView* view = file.find(tensor.name);
-    if (!view) problems.push_back("missing " + tensor.name + " " + shape_text(tensor.shape));
+    if (const PackedTensor packed = view ? PackedTensor() : find_mxfp4(file, tensor.name); packed.blocks) {
+      for (const TensorView* part : {packed.blocks, packed.scales}) names.insert(part->name);
+      if (packed.shape != tensor.shape) problems.push_back("blocks " + shape_text(packed.blocks->shape) + " and scales " + shape_text(packed.scales->shape) + " instead of " + shape_text(tensor.shape) + " in " + file.place(*packed.blocks));
+    } else if (!view) problems.push_back("missing " + tensor.name + " " + shape_text(tensor.shape));
     else if (view->shape != tensor.shape) problems.push_back(shape_text(view->shape) + " instead of " + shape_text(tensor.shape) + " in " + file.place(*view));
     else if (!is_float(view->dtype)) problems.push_back(std::string(name_of(view->dtype)) + " instead of a float type in " + file.place(*view));
   }
@@ -98,7 +102,14 @@ void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const T
   const DType type = model.parameters().dtype();
   pool.parallel_for(static_cast<int64_t>(wanted.size()), [&](int64_t i, int) {
     const StoredTensor& tensor = wanted[static_cast<size_t>(i)];
-    TensorView view = file.at(tensor.name);
+    std::vector<float> unpacked;
+    TensorView view{tensor.name, DType::f32, tensor.shape, {}};
+    if (const TensorView* plain = file.find(tensor.name)) {
+      view = *plain;
+    } else {
+      unpacked = decode_mxfp4(find_mxfp4(file, tensor.name));
+      view.bytes = std::as_bytes(std::span(unpacked));
+    }
     std::vector<std::byte> turned;
     if (tensor.transposed) {
       turned = transposed(view.bytes, tensor.rows(), tensor.columns(), size_of(view.dtype));

@@ -9,8 +9,9 @@ void keys(Keys& k, PlainDecoder& d) {
   k.activation("hidden_act", d, "silu");
   k.only("attention_bias", false, "biases in attention");
   k.integer_or_null("sliding_window", d, &AttentionOptions::window, 0);
-  k.ignore({"auto_map", "original_max_position_embeddings"}, "matters to longer texts alone");
+  k.ignore({"auto_map"}, "says nothing about what is computed");
   rotation(k, d, 10000, true, 1);
+  if (const RopeScaling& s = d.attention[0].rotation.scaling; !k.reading() && s.kind == "longrope") k.json()["original_max_position_embeddings"] = s.original_positions;
   common(k, d, false);
 }
 constexpr DecoderFamily kFamily{"phi3", "Phi3ForCausalLM", keys, {.qkv = "self_attn.qkv_proj", .gate_up = "mlp.gate_up_proj"}};

@@ -11,7 +11,10 @@ namespace gamut {
   FAMILY(starcoder2) FAMILY(nemotron) FAMILY(smollm3) FAMILY(exaone4) FAMILY(ernie4_5) FAMILY(phi) FAMILY(phi3) FAMILY(gptj) FAMILY(bloom) FAMILY(mpt) \
   FAMILY(opt) FAMILY(gpt_neo) FAMILY(gpt_bigcode) \
   FAMILY(qwen2_moe) FAMILY(granitemoe) FAMILY(granitemoeshared) FAMILY(flex_olmo) FAMILY(dbrx) FAMILY(grok1) \
-  FAMILY(deepseek) FAMILY(deepseek_v2) FAMILY(deepseek_v3) FAMILY(longcat_flash) FAMILY(solar_open) FAMILY(dots1) FAMILY(glm4_moe) FAMILY(glm4_moe_lite) FAMILY(exaone_moe) FAMILY(afmoe) FAMILY(ernie4_5_moe) FAMILY(gamut)
+  FAMILY(deepseek) FAMILY(deepseek_v2) FAMILY(deepseek_v3) FAMILY(longcat_flash) FAMILY(solar_open) FAMILY(dots1) FAMILY(glm4_moe) FAMILY(glm4_moe_lite) FAMILY(exaone_moe) FAMILY(afmoe) FAMILY(ernie4_5_moe) \
+  FAMILY(phimoe) FAMILY(gpt_oss) FAMILY(llama4_text) FAMILY(hunyuan_v1_dense) FAMILY(hunyuan_v1_moe) \
+  FAMILY(marian) FAMILY(pegasus) FAMILY(m2m_100) FAMILY(nllb_moe) FAMILY(minimax_m2) FAMILY(jetmoe) FAMILY(minicpm) \
+  FAMILY(gamut)
 
 #define GAMUT_DECLARE(name) Family name();
 namespace family {

@@ -27,22 +27,34 @@ std::string first_of(const std::vector<std::pair<std::string, std::string>>& row
 }
 
 // rope_scaling, or the scaling part of rope_parameters, as Gamut's rope_scaling table; null without scaling.
-Json take_scaling(Config& rope, int64_t max_positions) {
-  const std::string older = rope.take<std::string>("type", "default"), kind = rope.take<std::string>("rope_type", older);
+Json take_scaling(Config& rope, int64_t max_positions, int64_t original_positions) {
+  const std::string older = rope.take<std::string>("type", "default");
+  std::string kind = rope.take<std::string>("rope_type", older);
+  if (kind == "su") kind = "longrope";  // its first name
   if (kind == "default") return {};
-  const std::vector<std::string> known{"linear", "dynamic", "yarn", "llama3"};
+  const std::vector<std::string> known{"linear", "dynamic", "yarn", "llama3", "longrope"};
   if (std::find(known.begin(), known.end(), kind) == known.end())
-    rope.reject("rope_type", "is '" + kind + "', a rotary scaling this family does not have", "known: default, linear, dynamic, yarn, llama3");
+    rope.reject("rope_type", "is '" + kind + "', a rotary scaling this family does not have", "known: default, linear, dynamic, yarn, llama3, longrope");
   Json out = {{"kind", kind}};
   // transformers' dynamic scaling counts from max_position_embeddings whatever else is said.
-  const auto original = rope.take_in<int64_t>("original_max_position_embeddings", max_positions, 1, int64_t{1} << 40);
+  const auto said = rope.take_in<int64_t>("original_max_position_embeddings", max_positions, 1, int64_t{1} << 40), original = original_positions > 0 ? original_positions : said;
   if (kind != "linear") out["original_positions"] = kind == "dynamic" ? max_positions : original;
-  const double factor = kind == "yarn" && !rope.has("factor") ? static_cast<double>(max_positions) / static_cast<double>(original) : 0;
+  const double factor = (kind == "yarn" || kind == "longrope") && (!rope.has("factor") || rope.is_null("factor")) ? static_cast<double>(max_positions) / static_cast<double>(original) : 0;
   if (factor > 0) rope.ignore("factor", "null: from the lengths");
   out["factor"] = factor > 0 ? factor : rope.take<double>("factor");
   if (kind == "llama3") {
     out["low_factor"] = rope.take<double>("low_freq_factor");
     out["high_factor"] = rope.take<double>("high_freq_factor");
+  }
+  if (kind == "longrope") {
+    out["factor"] = std::max(1.0, out["factor"].get<double>());
+    out["short_factors"] = rope.take<std::vector<double>>("short_factor");
+    out["long_factors"] = rope.take<std::vector<double>>("long_factor");
+    if (const double given = rope.take<double>("attention_factor", 0.0); given > 0) out["amplitude"] = given;
+    if (rope.has("long_mscale")) {  // Phi-3.5-MoE's, instead
+      out["amplitude"] = rope.take<double>("short_mscale");
+      out["long_amplitude"] = rope.take<double>("long_mscale");
+    }
   }
   if (kind == "yarn") {
     for (const char* key : {"beta_fast", "beta_slow"})
@@ -59,10 +71,20 @@ Json take_scaling(Config& rope, int64_t max_positions) {
 Json scaling_keys(const RopeScaling& s) {
   if (s.kind == "none") return {};
   Json out = {{"rope_type", s.kind}, {"factor", s.factor}};
-  if (s.kind == "llama3" || s.kind == "yarn") out["original_max_position_embeddings"] = s.original_positions;
+  if (s.kind == "llama3" || s.kind == "yarn" || s.kind == "longrope") out["original_max_position_embeddings"] = s.original_positions;
   if (s.kind == "llama3") {
     out["low_freq_factor"] = s.low_factor;
     out["high_freq_factor"] = s.high_factor;
+  }
+  if (s.kind == "longrope") {
+    out["short_factor"] = s.short_factors;
+    out["long_factor"] = s.long_factors;
+    if (s.long_amplitude > 0) {
+      out["short_mscale"] = s.amplitude;
+      out["long_mscale"] = s.long_amplitude;
+    } else if (s.amplitude > 0) {
+      out["attention_factor"] = s.amplitude;
+    }
   }
   if (s.kind == "yarn") {
     out["beta_fast"] = s.beta_fast;
@@ -79,12 +101,13 @@ void take_rope(Config& cfg, const ModelSpec& spec, const Dialect& dialect, int64
   const bool partial = dialect.partial || dialect.rotary != 1;
   if (partial) share = cfg.take_in<double>("partial_rotary_factor", share, 0, 1);
   theta = cfg.take_in<double>("rope_theta", theta, 1e-9, 1e30);
+  const auto original = cfg.take_in<int64_t>("original_max_position_embeddings", 0, 0, int64_t{1} << 40);  // before that of the scaling
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     Config rope = cfg.sub(key);
     theta = rope.take_in<double>("rope_theta", theta, 1e-9, 1e30);
     share = rope.take_in<double>("partial_rotary_factor", share, 0, 1);
     if (share != 1 && !partial) rope.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
-    if (const Json scaling = take_scaling(rope, spec.max_positions); !scaling.is_null()) attention.options["rope_scaling"] = scaling;
+    if (const Json scaling = take_scaling(rope, spec.max_positions, original); !scaling.is_null()) attention.options["rope_scaling"] = scaling;
     rope.finish();
   }
   attention.options["rope_theta"] = theta;
@@ -192,7 +215,7 @@ std::string beyond_decoder(const ModelSpec& spec) {
   if (spec.residual != Residual::sequential || spec.residual_scale != 1) return "another residual stream";
   if (!spec.norm_gain || !spec.norm_bias) return "norms without weights";
   for (const LayerSpec& layer : spec.layers)
-    for (const char* option : {"alibi", "softcap", "sinks", "clip", "relative_bias", "chunk"})
+    for (const char* option : {"alibi", "softcap", "sinks", "clip", "relative_bias", "chunk", "norm_rotated", "norm_gain", "temperature"})
       if (layer.mixer.kind == "attention" && layer.mixer.options.contains(option)) return std::string("attention with ") + option;
   if (spec.position_offset > 0) return "positions that do not start at 0";
   if (spec.heads != ModelSpec{}.heads) return "other heads than a plain one for the vocabulary";

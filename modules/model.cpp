@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "modules/positions/sinusoidal.h"
 #include "modules/registry.h"
 #include "ops/add.h"
 #include "ops/embedding.h"
@@ -111,6 +112,8 @@ Tensor Model::run(Pass& pass, Stack& stack) {
       for (int64_t i = 0; i < b * t; ++i) places.data<int32_t>()[i] = pass.positions_N.data<int32_t>()[i] + static_cast<int32_t>(spec_.position_offset);
     x = ops::add(tape, x, ops::embedding(tape, places, stack.positions, dtype_));
   }
+  if (spec_.positions.starts_with("sinusoidal"))
+    x = ops::add(tape, x, sinusoidal(tape, pass.ids_BT, spec_.width, pass.offset, spec_.position_offset, spec_.positions == "sinusoidal_t2t", dtype_));
   if (token_types_) x = ops::add(tape, x, ops::embedding(tape, pass.token_types_BT ? pass.token_types_BT : tape.zeros({b, t}, DType::i32), token_types_, dtype_));
   if (spec_.embedding_norm) x = ops::norm(tape, x, stack.embedding_norm);
   const bool stream = spec_.has_final_norm();

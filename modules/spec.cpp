@@ -110,7 +110,7 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
   spec.embedding_norm = cfg.take<bool>("embedding_norm", spec.embedding_norm);
   spec.init_std = cfg.take_in<double>("init_std", spec.init_std, 0, 10);
   spec.init_scaled_residual = cfg.take<bool>("init_scaled_residual", spec.init_scaled_residual);
-  spec.positions = cfg.take_choice("positions", spec.positions, {"none", "learned"});
+  spec.positions = cfg.take_choice("positions", spec.positions, {"none", "learned", "sinusoidal", "sinusoidal_t2t"});
   spec.max_positions = cfg.take_in<int64_t>("max_positions", spec.max_positions, 1, 1 << 24);
   spec.position_offset = cfg.take_in<int64_t>("position_offset", spec.position_offset, 0, 1 << 24);
   spec.token_types = cfg.take_in<int64_t>("token_types", spec.token_types, 0, 1 << 20);

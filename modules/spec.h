@@ -47,7 +47,7 @@ struct ModelSpec {
   bool embedding_norm = false;     // a norm right after the embedding
   double init_std = 0.02;          // of all matrices; projections into the residual stream: divided by √(2·layers) when scaled
   bool init_scaled_residual = true;
-  std::string positions = "none";  // added to the embedding: none (mixers know positions themselves) | learned (a table of max_positions rows)
+  std::string positions = "none";  // added to the embedding: none (mixers know positions themselves) | learned (a table of max_positions rows) | sinusoidal, sinusoidal_t2t (modules/positions/sinusoidal.h)
   int64_t max_positions = 2048;
   int64_t position_offset = 0;     // rows before the first position's in that table
   int64_t token_types = 0;         // kinds of segment with an embedding each, added as well; 0: none

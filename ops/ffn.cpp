@@ -7,19 +7,11 @@
 
 #include "base/error.h"
 #include "kernels/elementwise.h"
-#include "kernels/gemm.h"
-#include "ops/packed_weight.h"
+#include "ops/expert_rows.h"
 #include "ops/reduce.h"
 
 namespace gamut::ops {
 namespace {
-
-// Rows of expert e are begin[e] … begin[e+1]−1. On shapes alone experts share the rows evenly.
-struct Segments {
-  std::vector<int64_t> begin;
-  int64_t experts() const { return static_cast<int64_t>(begin.size()) - 1; }
-  int64_t rows() const { return begin.back(); }
-};
 
 struct FfnShape {
   int64_t rows, d, h;
@@ -28,21 +20,6 @@ struct FfnShape {
 void count_products(Tape& tape, const char* name, const FfnShape& s, int matrices, int passes, size_t element, double weight_elements) {
   const double rows = static_cast<double>(s.rows), d = static_cast<double>(s.d), h = static_cast<double>(s.h), n = matrices * passes;
   tape.count(name, {.matmul_flops = 2 * n * rows * d * h, .bytes = n * (rows * (d + h) + weight_elements) * static_cast<double>(element)});
-}
-
-// out rows of each expert = a rows × packed weight (+ bias).
-void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor& w, Side side, const Tensor& bias, const Tensor& out) {
-  std::vector<kernels::Gemm> problems;
-  const int64_t k = a.width(), n = out.width();
-  for (int64_t e = 0; e < segments.experts(); ++e) {
-    const int64_t first = segments.begin[static_cast<size_t>(e)], rows = segments.begin[static_cast<size_t>(e) + 1] - first;
-    const kernels::PackedMatrix b = packed(tape, w, a.dtype(), side, e);
-    if (!tape.runs()) return;
-    problems.push_back({.terms = {{a.raw() + static_cast<size_t>(first * k) * size_of(a.dtype()), k, b}},
-                        .m = rows, .n = n, .c = out.raw() + static_cast<size_t>(first * n) * size_of(out.dtype()), .ldc = n,
-                        .c_dtype = out.dtype(), .bias_N = bias ? bias.raw() + static_cast<size_t>(e * n) * size_of(bias.dtype()) : nullptr});
-  }
-  kernels::gemm(tape.pool(), problems);
 }
 
 // run(expert, first, rows) over blocks of rows of one expert.
@@ -109,20 +86,6 @@ void add_bias_to_weight_gradient(Tape& t, const Segments& segments, const Tensor
       }
     });
   });
-}
-
-// dW_e += aᵀ·b over the rows of each expert.
-void weight_gradient(std::vector<kernels::GemmAtB>& problems, Tape& tape, const Segments& segments, const Tensor& a, const Tensor& b, const Tensor& w) {
-  const GradSlot slot = tape.slot(w.grad());
-  if (!slot || !tape.runs()) return;
-  const int64_t p = a.width(), q = b.width();
-  for (int64_t e = 0; e < segments.experts(); ++e) {
-    const int64_t first = segments.begin[static_cast<size_t>(e)], rows = segments.begin[static_cast<size_t>(e) + 1] - first;
-    if (rows == 0 && slot.accumulate) continue;  // an expert nobody chose: nothing to add
-    problems.push_back({.dtype = a.dtype(), .a = a.raw() + static_cast<size_t>(first * p) * size_of(a.dtype()), .lda = p,
-                        .b = b.raw() + static_cast<size_t>(first * q) * size_of(b.dtype()), .ldb = q, .m = rows, .p = p, .q = q,
-                        .c = slot.grad.raw() + static_cast<size_t>(e * p * q) * size_of(slot.grad.dtype()), .ldc = q, .accumulate = slot.accumulate});
-  }
 }
 
 struct Hidden {
@@ -224,84 +187,6 @@ void check(const char* who, const Tensor& x, const FfnWeights& w) {
   const auto fits = [&](const Tensor& t, int64_t n, int64_t k) { return t.shape()[-2] == n && t.shape()[-1] == k; };
   if (!fits(w.gate, h, d) || (w.up && !fits(w.up, h, d)) || !fits(w.down, d, h))
     throw Error({.who = who, .what = "x " + x.shape().text() + ", gate " + w.gate.shape().text() + " and down " + w.down.shape().text() + " do not fit"});
-}
-
-// Order of the rows after sorting by expert.
-struct Plan {
-  Segments segments;
-  Tensor token_R;  // int32: token of each row
-  Tensor row_Nk;   // int32: row of each slot, −1 when no expert takes it
-  Tensor slot_R;   // int32: slot of each row
-};
-
-Plan plan_rows(Tape& tape, const Dispatch& dispatch, int64_t experts) {
-  const auto timing = tape.time("dispatch");
-  const int64_t slots = dispatch.index_Nk.elements(), k = dispatch.index_Nk.width();
-  Plan plan;
-  plan.segments.begin.assign(static_cast<size_t>(experts) + 1, 0);
-  plan.row_Nk = tape.empty({slots}, DType::i32);
-  if (!tape.runs()) {
-    plan.segments.begin.back() = dispatch.most_rows > 0 ? std::min(slots, dispatch.most_rows) : slots;
-    for (int64_t e = 0; e < experts; ++e) plan.segments.begin[static_cast<size_t>(e)] = plan.segments.begin.back() * e / experts;
-  } else {
-    const int32_t* index = dispatch.index_Nk.data<int32_t>();
-    std::vector<int64_t> next(static_cast<size_t>(experts), 0);
-    for (int64_t s = 0; s < slots; ++s)
-      if (index[s] >= 0) ++next[static_cast<size_t>(index[s])];
-    int64_t total = 0;
-    for (int64_t e = 0; e < experts; ++e) {
-      const int64_t rows = next[static_cast<size_t>(e)];
-      plan.segments.begin[static_cast<size_t>(e)] = next[static_cast<size_t>(e)] = total;
-      total += rows;
-    }
-    plan.segments.begin.back() = total;
-    int32_t* row = plan.row_Nk.data<int32_t>();
-    for (int64_t s = 0; s < slots; ++s) row[s] = index[s] >= 0 ? static_cast<int32_t>(next[static_cast<size_t>(index[s])]++) : -1;
-  }
-  plan.token_R = tape.empty({plan.segments.rows()}, DType::i32);
-  plan.slot_R = tape.empty({plan.segments.rows()}, DType::i32);
-  if (tape.runs())
-    for (int64_t s = 0; s < slots; ++s)
-      if (const int32_t row = plan.row_Nk.data<int32_t>()[s]; row >= 0) {
-        plan.token_R.data<int32_t>()[row] = static_cast<int32_t>(s / k);
-        plan.slot_R.data<int32_t>()[row] = static_cast<int32_t>(s);
-      }
-  return plan;
-}
-
-// rows[r] = x[token[r]].
-Tensor gather(Tape& tape, const Tensor& x, const Plan& plan) {
-  const auto timing = tape.time("dispatch");
-  const int64_t d = x.width();
-  const Tensor rows = tape.empty({plan.segments.rows(), d}, x.dtype());
-  tape.count("dispatch", {.bytes = 2 * static_cast<double>(rows.bytes())});
-  const size_t row_bytes = static_cast<size_t>(d) * size_of(x.dtype());
-  if (tape.runs())
-    for_row_blocks(tape, rows.rows(), [&](int64_t first, int64_t count, int) {
-      for (int64_t r = first; r < first + count; ++r)
-        std::copy_n(x.raw() + static_cast<size_t>(plan.token_R.data<int32_t>()[r]) * row_bytes, row_bytes, rows.raw() + static_cast<size_t>(r) * row_bytes);
-    });
-  return rows;
-}
-
-// y[t] = Σ_j rows[row[t,j]] in slot order; (+ what is in y already, last).
-void combine(Tape& tape, const Tensor& rows, const Plan& plan, int64_t k, const Tensor& y) {
-  const auto timing = tape.time("dispatch");
-  tape.count("dispatch", {.other_flops = static_cast<double>(rows.elements()), .bytes = static_cast<double>(rows.bytes() + y.bytes())});
-  if (!tape.runs()) return;
-  const int64_t d = y.width();
-  with_float_type(y.dtype(), [&]<class T>() {
-    const auto sum = kernels::sum_rows<T>().best().fn;
-    for_row_blocks(tape, y.rows(), [&](int64_t first, int64_t count, int) {
-      std::vector<const T*> parts(static_cast<size_t>(k));
-      for (int64_t t = first; t < first + count; ++t) {
-        int64_t n = 0;
-        for (int64_t j = 0; j < k; ++j)
-          if (const int32_t row = plan.row_Nk.data<int32_t>()[t * k + j]; row >= 0) parts[static_cast<size_t>(n++)] = rows.data<T>() + row * d;
-        sum(n, parts.data(), d, y.data<T>() + t * d);
-      }
-    });
-  });
 }
 
 }  // namespace

@@ -111,6 +111,8 @@ CASES = {
     "ernie4_5": ("Ernie4_5", dict(SHAPE, head_dim=10, use_bias=True)),
     "phi": ("Phi", dict(SHAPE)),
     "phi3": ("Phi3", dict(SHAPE, sliding_window=5, pad_token_id=0, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "phi3-longrope": ("Phi3", dict(SHAPE, pad_token_id=0, original_max_position_embeddings=12, rope_parameters=dict(
+        rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.5, original_max_position_embeddings=12, short_factor=[1.0, 1.3], long_factor=[1.5, 3.0]))),
     "gpt_neox": ("GPTNeoX", dict(HEADS, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
     "gpt_neox-sequential": ("GPTNeoX", dict(HEADS, use_parallel_residual=False, attention_bias=False)),
     "gptj": ("GPTJ", dict(GPT, n_inner=24, rotary_dim=4)),
@@ -131,6 +133,27 @@ CASES = {
     "flex_olmo": ("FlexOlmo", dict(EXPERTS, num_experts=5, pad_token_id=0)),
     "dbrx": ("Dbrx", dict(vocab_size=40, d_model=16, n_heads=4, n_layers=2, max_seq_len=32, bos_token_id=1, eos_token_id=2, attn_config=dict(clip_qkv=0.8, kv_n_heads=2, rope_theta=10000.0),
                           ffn_config=dict(ffn_hidden_size=6, moe_num_experts=4, moe_top_k=2, moe_normalize_expert_weights=2.0, ffn_act_fn=dict(name="gelu")))),
+    "gpt_oss": ("GptOss", dict(EXPERTS, num_local_experts=4, head_dim=6, sliding_window=5, swiglu_limit=1.5, rope_parameters=dict(
+        rope_type="yarn", rope_theta=500.0, factor=4.0, original_max_position_embeddings=8, truncate=False))),
+    "llama4_text": ("Llama4", dict(LAYERS, head_dim=8, intermediate_size=6, intermediate_size_mlp=12, num_local_experts=4, num_experts_per_tok=1, moe_layers=[0, 2], no_rope_layers=[1, 0, 1],
+                                   attention_chunk_size=5, floor_scale=4, attn_scale=0.4)),
+    "hunyuan_v1_dense": ("HunYuanDenseV1", dict(SHAPE, head_dim=10, pad_token_id=0, rope_parameters=dict(rope_type="dynamic", alpha=50.0, factor=1.0, rope_theta=100.0))),
+    "hunyuan_v1_moe": ("HunYuanMoEV1", dict(SHAPE, head_dim=10, pad_token_id=0, intermediate_size=6, num_experts=4, moe_topk=2,
+                                            rope_parameters=dict(rope_type="dynamic", alpha=50.0, factor=1.0, rope_theta=100.0))),
+    "marian": ("Marian", dict(BART, decoder_start_token_id=39, eos_token_id=0, pad_token_id=39)),
+    "pegasus": ("Pegasus", dict(BART, scale_embedding=True, pad_token_id=0)),
+    "m2m_100": ("M2M100", dict(BART, pad_token_id=1)),
+    "nllb-moe": ("NllbMoe", dict(BART, decoder_layers=2, encoder_sparse_step=2, decoder_sparse_step=1, num_experts=3, moe_eval_capacity_token_fraction=0.5, moe_token_dropout=0.2,
+                                 normalize_router_prob_before_dropping=False, router_ignore_padding_tokens=True)),
+    "minimax_m2": ("MiniMaxM2", dict(EXPERTS, num_local_experts=4, head_dim=8, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "jetmoe": ("JetMoe", dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_key_value_heads=2, kv_channels=6, intermediate_size=6, num_local_experts=4, num_experts_per_tok=2,
+                              max_position_embeddings=32, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False)),
+    "minicpm": ("MiniCpm", dict(vocab_size=40, hidden_size=16, intermediate_size=6, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2,
+                                max_position_embeddings=32, rms_norm_eps=1e-5, hidden_act="silu", scale_emb=3.0, scale_depth=1.4, dim_model_base=8, tie_word_embeddings=True,
+                                bos_token_id=1, eos_token_id=2)),
+    "phimoe-longrope": ("Phimoe", dict(EXPERTS, num_local_experts=4, output_router_logits=False, original_max_position_embeddings=12, rope_parameters=dict(
+        rope_type="longrope", rope_theta=100.0, original_max_position_embeddings=12, short_factor=[1.0, 1.1, 1.3, 1.4], long_factor=[1.5, 2.0, 3.0, 4.5], short_mscale=1.1, long_mscale=1.3))),
+    "phimoe": ("Phimoe", dict(EXPERTS, num_local_experts=4, attention_bias=True, lm_head_bias=True, sliding_window=7, router_jitter_noise=0.1, output_router_logits=False)),
     "grok1": ("Grok1", dict(vocab_size=40, hidden_size=16, intermediate_size=6, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2,
                             max_position_embeddings=32, rms_norm_eps=1e-5, attn_output_multiplier=0.4, max_attn_value=3.0, embedding_multiplier_scale=3.0, output_multiplier_scale=0.6,
                             tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)),
@@ -158,11 +181,11 @@ CASES = {
 
 
 # Where the sum of the name draws weights on which float32 is too coarse to judge with.
-SEEDS = {"gemma2": 2, "jamba": 2, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
+SEEDS = {"gemma2": 2, "jamba": 2, "marian": 3, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
 
 
 # The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
-SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "switch_transformers", "bart", "mbart")
+SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "switch_transformers", "bart", "mbart", "marian", "pegasus", "m2m_100", "nllb-moe")
 LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"deepseek_v3-further": "multi_token", "llada": "masked_diffusion", "dream": "masked_diffusion",
                                             "ForMaskedLM": "mlm", "ForPreTraining": "mlm+nsp", "ForSequenceClassification": "classification", "Model": None}
 
@@ -216,14 +239,16 @@ def build(name):
         model = getattr(reference_models, kind)(settings)
         config = model.config
     else:
-        config = getattr(transformers, {"Gemma3": "Gemma3Text"}.get(kind, kind.removesuffix(suffix)) + "Config")(**settings)
+        config = getattr(transformers, {"Gemma3": "Gemma3Text", "Llama4": "Llama4Text"}.get(kind, kind.removesuffix(suffix)) + "Config")(**settings)
         config._experts_implementation = "eager"  # the grouped one knows no float64
-        model = reference_models.in_float64("GPT2LMHeadModel" if kind == "GPT2" else kind if suffix else kind + ("ForConditionalGeneration" if loss == "seq2seq" else "ForCausalLM"))(config)
+        model = reference_models.in_float64({"GPT2": "GPT2LMHeadModel", "Marian": "MarianMTModel"}[kind] if kind in ("GPT2", "Marian") else kind if suffix else kind + ("ForConditionalGeneration" if loss == "seq2seq" else "ForCausalLM"))(config)
     if name == "t5-untied":  # as the files of version 1.1 are; transformers writes none such
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
         config.tie_word_embeddings = False
     with torch.no_grad():  # spread: a gain that is 1, a bias that is 0 or a router that cannot decide would hide mistakes
         for key, weight in model.named_parameters():
+            if not weight.requires_grad:
+                continue  # fixed positions
             scale = 0.3 if weight.ndim == 1 else 1.5 / weight.shape[-1] ** 0.5
             noise = torch.randn(weight.shape) * scale
             weight.copy_(1 + noise if weight.ndim == 1 and "norm" in key.lower() or key.endswith(("ln_1.weight", "ln_2.weight", "ln_f.weight")) else noise)
@@ -297,7 +322,7 @@ def unmask(model, prompt, folder, length=8, block=4, steps=6):
 def generate(name, model, prompt, folder):
     with torch.no_grad():
         row = prompt
-        for _ in range(16 if name != "llama-dynamic" else 4):  # transformers keeps keys of earlier lengths there; so do we
+        for _ in range(16 if name not in ("llama-dynamic", "phi3-longrope", "phimoe-longrope") else 4):  # keys of earlier lengths are kept there
             row = torch.cat([row, model(input_ids=row, use_cache=False).logits[:, -1:].argmax(-1)], 1)
     (folder / "greedy.json").write_text(json.dumps({"input_ids": prompt.tolist(), "output_ids": row.tolist()}) + "\n")
 

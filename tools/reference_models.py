@@ -17,7 +17,15 @@ def in_float64(architecture):
     module = sys.modules[getattr(transformers, architecture).__module__]
     text = pathlib.Path(module.__file__).read_text().replace("torch.float32", "torch.float64").replace(".float()", ".double()")
     exec(compile(text, module.__file__, "exec"), module.__dict__)
+    if architecture.startswith("NllbMoe"):
+        module.NllbMoeExperts.forward = nllb_experts
     return module.__dict__[architecture]
+
+
+def nllb_experts(self, x, _, gates):
+    """Every expert on the tokens that weigh it, as fairseq does; transformers 5 lets two of them run."""
+    y = sum(gates[:, e:e + 1] * self[f"expert_{e}"](x) for e in range(self.num_experts))
+    return y * (1 - self.moe_token_dropout)
 
 
 class Diffusion(nn.Module):
@@ -364,3 +372,48 @@ def DeepseekV3Mtp(settings):
 
     Mtp.__name__ = base.__name__
     return Mtp(config)
+
+
+class MiniCpm(Plain):
+    """MiniCPM with experts in every layer after openbmb's modeling code: factors on embedding, branches and logits."""
+
+    model_type, architecture = "minicpm", "MiniCPMForCausalLM"
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = c = SimpleNamespace(**config)
+        d, k = c.hidden_size, c.hidden_size // c.num_attention_heads
+        linear = lambda m, n: nn.Linear(m, n, bias=False)
+        self.model = nn.Module()
+        self.model.embed_tokens = nn.Embedding(c.vocab_size, d)
+        self.model.layers = nn.ModuleList()
+        for _ in range(c.num_hidden_layers):
+            layer = nn.Module()
+            layer.self_attn = nn.ModuleDict({"q_proj": linear(d, d), "k_proj": linear(d, k * c.num_key_value_heads), "v_proj": linear(d, k * c.num_key_value_heads), "o_proj": linear(d, d)})
+            expert = lambda: nn.ModuleDict({"w1": linear(d, c.intermediate_size), "w3": linear(d, c.intermediate_size), "w2": linear(c.intermediate_size, d)})
+            layer.mlp = nn.ModuleDict({"gate": linear(d, c.num_experts), "experts": nn.ModuleList(expert() for _ in range(c.num_experts))})
+            layer.input_layernorm, layer.post_attention_layernorm = nn.RMSNorm(d, c.rms_norm_eps), nn.RMSNorm(d, c.rms_norm_eps)
+            self.model.layers.append(layer)
+        self.model.norm = nn.RMSNorm(d, c.rms_norm_eps)
+
+    def _attention(self, a, x):
+        c, (b, t, d) = self.config, x.shape
+        h, g = c.num_attention_heads, c.num_key_value_heads
+        q, k, v = (a[name](x).view(b, t, -1, d // h) for name in ("q_proj", "k_proj", "v_proj"))
+        q, k, v = turned(q, 10000.0), turned(k, 10000.0).repeat_interleave(h // g, 2), v.repeat_interleave(h // g, 2)
+        out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True)
+        return a["o_proj"](out.transpose(1, 2).reshape(b, t, d))
+
+    def _experts(self, m, x):
+        gate, chosen = m["gate"](x).softmax(-1).topk(self.config.num_experts_per_tok, -1)
+        gate = gate / gate.sum(-1, keepdim=True)
+        return sum((gate * (chosen == e)).sum(-1, keepdim=True) * expert["w2"](F.silu(expert["w1"](x)) * expert["w3"](x)) for e, expert in enumerate(m["experts"]))
+
+    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+        c = self.config
+        x, branch = self.model.embed_tokens(input_ids) * c.scale_emb, c.scale_depth / c.num_hidden_layers ** 0.5
+        for layer in self.model.layers:
+            x = x + branch * self._attention(layer.self_attn, layer.input_layernorm(x))
+            x = x + branch * self._experts(layer.mlp, layer.post_attention_layernorm(x))
+        logits = self.model.norm(x) / (c.hidden_size / c.dim_model_base) @ self.model.embed_tokens.weight.T
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))

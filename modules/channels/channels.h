@@ -47,6 +47,7 @@ struct MoeOptions {
   bool shared_bias;        // biases in the shared expert
   bool residual;           // softmax(W x + b) weighs the routed and the shared part
   int64_t routed() const { return experts + zero_experts + identity_experts + constant_experts; }
+  bool output_bias;        // added to what the mixture gives
   bool weigh_input;        // g multiplies an expert's input, not its output
   bool allow_lookahead;
   DropOptions drop;

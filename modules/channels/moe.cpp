@@ -32,14 +32,15 @@ struct Latent {
 class Moe : public ChannelMixer {
  public:
   Moe(const BuildContext& ctx, const MoeOptions& options, std::unique_ptr<Router> router, ops::FfnWeights experts, WeightlessExperts weightless, Latent latent,
-      std::optional<SharedExpert> shared)
+      std::optional<SharedExpert> shared, Tensor bias)
       : options_(options),
         name_(ctx.prefix),
         router_(std::move(router)),
         experts_(std::move(experts)),
         weightless_(std::move(weightless)),
         latent_(std::move(latent)),
-        shared_(std::move(shared)) {}
+        shared_(std::move(shared)),
+        bias_(std::move(bias)) {}
 
   Tensor forward(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
@@ -62,6 +63,7 @@ class Moe : public ChannelMixer {
     if (latent_.up) y = ops::linear(tape, y, {latent_.up, Tensor()});
     if (passed) y = ops::add(tape, y, passed.reshape(y.shape()));
     if (shared_) y = ops::add(tape, y, shared(pass, x, shares));
+    if (bias_) y = ops::map(tape, kernels::Formula::affine, {y}, {ops::constant(tape, bias_.shape(), bias_.dtype(), 1), bias_});
     return y;
   }
 
@@ -184,6 +186,7 @@ class Moe : public ChannelMixer {
   WeightlessExperts weightless_;
   Latent latent_;
   std::optional<SharedExpert> shared_;
+  Tensor bias_;  // ? of the whole
 };
 
 }  // namespace
@@ -270,6 +273,7 @@ MoeOptions MoeOptions::take(Config& cfg) {
   o.drop = DropOptions::take(cfg);
   o.shared_hidden = cfg.take_in<int64_t>("shared_hidden", 0, 0, int64_t{1} << 24);
   o.shared_gate = cfg.take<bool>("shared_gate", false);
+  o.output_bias = cfg.take<bool>("output_bias", false);
   o.shared_bias = cfg.take<bool>("shared_bias", o.expert.bias);
   o.residual = cfg.take<bool>("residual", false);
   if (o.residual && (o.shared_hidden == 0 || o.shared_gate))
@@ -326,7 +330,8 @@ std::unique_ptr<ChannelMixer> build_moe(const BuildContext& ctx, Config& cfg) {
     }
     if (o.shared_gate) shared->gate = ctx.add("shared_router", {1, ctx.spec.width}, Role::router, ctx.matrix());
   }
-  return std::make_unique<Moe>(ctx, o, std::move(router), std::move(weights), std::move(weightless), std::move(latent), std::move(shared));
+  const Tensor bias = o.output_bias ? ctx.add("output_bias", {ctx.spec.width}, Role::bias, Init::constant(0)) : Tensor();
+  return std::make_unique<Moe>(ctx, o, std::move(router), std::move(weights), std::move(weightless), std::move(latent), std::move(shared), bias);
 }
 
 }  // namespace gamut

@@ -25,7 +25,7 @@ const std::vector<Registered<ChannelMixer>>& channel_mixers() {
        "any second); drop_when training or always; drop_padding leaves padding out; kept_sum s > 0 divides the gates of what is kept by their sum, times s. "
        "Dropped tokens pass by the residual. "
        "A causal model refuses what looks at later tokens, unless allow_lookahead. Options beside these: experts, top_k, hidden (of one expert), activation, "
-       "gated, bias, shared_bias (of the shared expert; bias), limit (cuts the gate at limit and "
+       "gated, bias, shared_bias (of the shared expert; bias), output_bias (of the result), limit (cuts the gate at limit and "
        "up at ±limit), up_shift (added to up) [gpt-oss], router.kind and its options. [Shazeer et al. 2017; Dai et al., DeepSeekMoE, 2024]",
        build_moe},
       {"soft_moe",

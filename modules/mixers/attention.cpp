@@ -13,6 +13,7 @@
 #include "ops/norm.h"
 #include "ops/relative_bias.h"
 #include "ops/rotary.h"
+#include "ops/slots.h"
 
 namespace gamut {
 namespace {
@@ -31,7 +32,7 @@ class Attention : public SequenceMixer {
     if (o.gate) qkv_.push_back(projection("gate", o.heads * o.head_dim, d, o.bias, ctx.matrix()));
     if (o.qk_norm != QkNorm::none)
       for (const auto& [name, heads] : {std::pair("query_norm", o.heads), std::pair("key_norm", o.kv_heads)})
-        qk_norm_.push_back({.eps = o.norm_eps, .gain_D = ctx.add(name, {(o.qk_norm == QkNorm::all ? heads : 1) * o.head_dim}, Role::norm, Init::constant(1))});
+        qk_norm_.push_back({.eps = o.norm_eps, .gain_D = o.norm_gain ? ctx.add(name, {(o.qk_norm == QkNorm::all ? heads : 1) * o.head_dim}, Role::norm, Init::constant(1)) : Tensor()});
     if (o.relative_bias.buckets > 0) table_ = ctx.add("relative_bias", {o.relative_bias.buckets, o.heads}, Role::bias, Init::normal(ctx.spec.init_std));
     if (o.sinks) sinks_ = ctx.add("sinks", {o.heads}, Role::bias, Init::constant(0));
     output_ = projection("output", d, o.heads * o.head_dim, o.output_bias, ctx.into_residual());
@@ -43,15 +44,17 @@ class Attention : public SequenceMixer {
     std::vector<Tensor> qkv = ops::linear(tape, x, qkv_);
     for (size_t i = 0; i < 3; ++i) {
       if (o_.clip > 0) qkv[i] = ops::map(tape, kernels::Formula::clip, {qkv[i]}, {}, -o_.clip, o_.clip);
-      if (i < qk_norm_.size() && o_.qk_norm == QkNorm::all) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
       qkv[i] = qkv[i].reshape({b, t, i == 0 ? o_.heads : o_.kv_heads, o_.head_dim});
-      if (i < qk_norm_.size() && o_.qk_norm == QkNorm::head) qkv[i] = ops::norm(tape, qkv[i], qk_norm_[i]);
+      if (!o_.norm_rotated) qkv[i] = normalised(tape, qkv[i], i);
     }
     if (o_.rope) {
       const RopeTable& table = rope_.table(tape, pass.offset + t);
       const auto style = o_.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split;
       for (size_t i = 0; i < 2; ++i) qkv[i] = ops::rotary(tape, qkv[i], pass.positions_N, table.cos_MR, table.sin_MR, style);
     }
+    if (o_.norm_rotated)
+      for (size_t i = 0; i < 2; ++i) qkv[i] = normalised(tape, qkv[i], i);
+    if (o_.temperature > 0) qkv[0] = tempered(pass, qkv[0]);
     ops::Visibility visibility = pass.visibility;
     if (o_.window > 0) visibility.sight.window = o_.window;
     if (o_.chunk > 0) visibility.sight.chunk = o_.chunk;
@@ -74,6 +77,26 @@ class Attention : public SequenceMixer {
   }
 
  private:
+  Tensor normalised(Tape& tape, const Tensor& heads, size_t i) const {  // of queries (0), keys (1) and values (2)
+    if (i >= qk_norm_.size()) return heads;
+    const Shape shape = heads.shape();
+    return o_.qk_norm == QkNorm::head ? ops::norm(tape, heads, qk_norm_[i]) : ops::norm(tape, heads.reshape({shape[0], shape[1], shape[2] * shape[3]}), qk_norm_[i]).reshape(shape);
+  }
+
+  Tensor tempered(const Pass& pass, const Tensor& queries) const {
+    Tape& tape = pass.tape;
+    const int64_t n = pass.positions_N.elements();
+    const Tensor factor = tape.empty({n, 1}, parameter_dtype(dtype_));
+    if (tape.runs())
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t reached = (pass.positions_N.data<int32_t>()[i] + int64_t{1}) / o_.temperature_span;
+        const double value = 1 + o_.temperature * std::log1p(static_cast<double>(reached));
+        if (factor.dtype() == DType::f64) factor.data<double>()[i] = value;
+        else factor.data<float>()[i] = static_cast<float>(value);
+      }
+    return ops::weighted_copies(tape, queries.reshape({n, o_.heads * o_.head_dim}), factor).reshape(queries.shape());
+  }
+
   ops::AttentionScores scores(Pass& pass, const ops::Visibility& visibility, int64_t keys) const {
     ops::AttentionScores scores{.scale = o_.scale, .softcap = o_.softcap, .sink_H = sinks_};
     const ops::Distances distances = ops::occurring_distances(visibility, pass.length(), keys, pass.offset);
@@ -119,6 +142,10 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   o.chunk = cfg.take_in<int64_t>("chunk", 0, 0, int64_t{1} << 40);
   const std::string qk_norm = cfg.take_choice("qk_norm", "none", {"none", "head", "all"});
   o.qk_norm = qk_norm == "none" ? QkNorm::none : qk_norm == "head" ? QkNorm::head : QkNorm::all;
+  o.norm_rotated = cfg.take<bool>("norm_rotated", false);
+  o.norm_gain = cfg.take<bool>("norm_gain", true);
+  o.temperature = cfg.take_in<double>("temperature", 0, 0, 1e6);
+  o.temperature_span = cfg.take_in<int64_t>("temperature_span", 8192, 1, int64_t{1} << 40);
   o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
   o.scale = cfg.take_in<double>("scale", 1.0 / std::sqrt(static_cast<double>(o.head_dim)), -1e9, 1e9);
   o.bias = cfg.take<bool>("bias", false);
@@ -157,6 +184,10 @@ Json AttentionOptions::to_json(const ModelSpec& spec) const {
   differs("window", window, int64_t{0});
   differs("chunk", chunk, int64_t{0});
   if (qk_norm != QkNorm::none) out["qk_norm"] = qk_norm == QkNorm::head ? "head" : "all";
+  differs("norm_rotated", norm_rotated, false);
+  differs("norm_gain", norm_gain, true);
+  differs("temperature", temperature, 0.0);
+  if (temperature > 0) differs("temperature_span", temperature_span, int64_t{8192});
   differs("norm_eps", norm_eps, spec.norm_eps);
   differs("scale", scale, 1.0 / std::sqrt(static_cast<double>(head_dim)));
   differs("bias", bias, false);

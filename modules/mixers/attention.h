@@ -6,7 +6,7 @@
 
 namespace gamut {
 
-// RMSNorm of queries and keys before rotation: of each head, or of all heads of a position together.
+// RMSNorm of queries and keys: of each head, or of all heads of a position together.
 enum class QkNorm : uint8_t { none, head, all };
 
 // A learnt bias of scores by distance: a table of this layer's own, or what the last layer that had one made of it.
@@ -21,12 +21,16 @@ struct AttentionOptions {
   double norm_eps;
   double scale;  // of q·k
   QkNorm qk_norm;
+  bool norm_rotated;  // after rotation, not before
+  bool norm_gain;     // learnt weights of that norm
   bool rope, bias, output_bias, interleaved, gate;
   RopeOptions rotation;
   double alibi;    // exponent of the slopes; 0: none
   double softcap;  // of scores; 0: none
   double clip;     // queries, keys and values are cut off at ±clip; 0: nowhere
   bool sinks;
+  double temperature;         // > 0: queries are multiplied by 1 + temperature·ln(⌊(position + 1)/temperature_span⌋ + 1) [Llama 4, 2025]
+  int64_t temperature_span;
   RelativeBiasOptions relative_bias;
   static AttentionOptions take(Config& cfg, const ModelSpec& spec);
   Json to_json(const ModelSpec& spec) const;  // what take reads back; defaults are left out

@@ -3,6 +3,7 @@
 
 #include "kernels/cell.h"
 #include "modules/module.h"
+#include "modules/positions/rope.h"
 
 namespace gamut {
 
@@ -38,6 +39,16 @@ struct Rwkv7Options {
   static Rwkv7Options take(Config& cfg, const ModelSpec& spec);
 };
 std::unique_ptr<SequenceMixer> build_rwkv7(const BuildContext& ctx, Config& options);
+
+struct MoaOptions {
+  int64_t experts, top_k, heads, head_dim;  // heads of each expert, and of keys and values
+  bool bias;                                // of what the mixture gives
+  double theta;
+  RopeScaling scaling;
+  static MoaOptions take(Config& cfg, const ModelSpec& spec);
+  bool operator==(const MoaOptions&) const = default;
+};
+std::unique_ptr<SequenceMixer> build_moa(const BuildContext& ctx, Config& options);
 
 struct RnnOptions {
   kernels::Cell cell;

@@ -10,14 +10,15 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
       {"attention",
        "Softmax attention over the visible positions: softmax(q·kᵀ/√K)·v, heads in parallel. kv_heads = heads is multi-head "
        "attention, 1 is multi-query, anything between grouped-query. Options: heads, kv_heads, head_dim, rope, rope_theta, rotary (dimensions "
-       "that rotate), rope_interleaved, rope_scaling = {kind = linear | dynamic | yarn | llama3, factor, original_positions, …}, window (0: unlimited), chunk (only keys of the same chunk of so many positions; 0: all), qk_norm (none, head, all: "
-       "RMSNorm of each head or of all together), scale (of q·k; 1/√K), bias, output_bias, gate (σ(W x) on the result), "
+       "that rotate), rope_interleaved, rope_scaling = {kind = linear | dynamic | yarn | llama3 | longrope, factor, original_positions, …}, window (0: unlimited), chunk (only keys of the same chunk of so many positions; 0: all), qk_norm (none, head, all: "
+       "RMSNorm of each head or of all together), norm_rotated (after rotation), norm_gain (its learnt weights), temperature and temperature_span (queries grow by "
+       "1 + temperature·ln(⌊(position + 1)/span⌋ + 1); 0: they do not), scale (of q·k; 1/√K), bias, output_bias, gate (σ(W x) on the result), "
        "alibi (exponent of the slopes of a bias −slope·distance, usually 8; 0: none), softcap (c·tanh(score/c); 0: none), sinks (a learnt score per head that takes part of the softmax), clip (q, k and v are cut off at ±clip; 0: nowhere), "
        "relative_bias = {buckets, max_distance} (a learnt bias by distance) or {shared = true} (that of the last layer that has one). "
        "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
        build_attention,
        {R"({"heads": 4, "kv_heads": 2, "qk_norm": "head", "rotary": 4, "gate": true})", R"({"heads": 2, "head_dim": 12, "window": 9, "bias": true, "qk_norm": "all", "rope_interleaved": true})",
-        R"({"window": 20, "softcap": 2, "sinks": true})", R"({"chunk": 16, "clip": 4})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
+        R"({"qk_norm": "head", "norm_rotated": true, "norm_gain": false, "temperature": 0.4, "temperature_span": 3})", R"({"window": 20, "softcap": 2, "sinks": true})", R"({"chunk": 16, "clip": 4})", R"({"rope": false, "alibi": 8, "kv_heads": 2})", R"([{"rope": false, "relative_bias": {"buckets": 8, "max_distance": 40}}, {"relative_bias": {"shared": true}}])"}, Looks::both_ways},
       {"mla",
        "Multi-head latent attention: keys and values are linear maps of a short latent c = norm(W x), and a rotating part of each key is shared by all heads; only these are remembered. Decoding takes "
        "scores in the latent space (absorbed form). Options: heads, nope and rotary (dimensions of a head's query and key that stay and that rotate), value, latent, query_rank (0: queries straight from "
@@ -27,6 +28,11 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        {R"({"heads": 4, "nope": 8, "rotary": 4, "value": 6, "latent": 20, "rope_interleaved": true})",
         R"({"heads": 2, "nope": 5, "rotary": 6, "value": 9, "latent": 11, "query_rank": 14, "bias": true, "query_scale": 0.8, "latent_scale": 1.3, "mscale": 0.7, "rope_scaling": {"kind": "yarn", "factor": 4, "original_positions": 16}})"},
        Looks::both_ways},
+      {"moa",
+       "Mixture of attention heads: of `experts` pairs of maps, to queries and from what they find, each token takes top_k by a softmax over the winners; keys and values are common to all. "
+       "Options: experts, top_k, heads (of an expert, and of keys and values), head_dim, bias (of the result), rope_theta, rope_scaling. [Zhang et al., Mixture of attention heads, 2022]",
+       build_moa,
+       {R"({"experts": 3, "heads": 2, "head_dim": 6, "bias": true})"}, Looks::both_ways},
       {"cross_attention",
        "Attention of a decoder over the encoded source: softmax(q·kᵀ·scale)·v with q from x, k and v from the encoder's last layer; all of the source is visible. Options: heads, kv_heads, "
        "head_dim, scale (1/√K), bias. [Vaswani et al. 2017]",

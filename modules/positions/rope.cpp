@@ -18,6 +18,11 @@ template <class P> std::vector<P> frequencies(const RopeOptions& o, int64_t leng
   }
   std::vector<P> f(static_cast<size_t>(o.rotary / 2));
   for (size_t i = 0; i < f.size(); ++i) f[i] = P(1) / static_cast<P>(std::pow(theta, 2.0 * static_cast<double>(i) / r));
+  if (s.kind == "longrope") {  // factors found by search, one set for texts as trained on and one for longer ones [Ding et al., LongRoPE, 2024]
+    const std::vector<double>& divisors = length > s.original_positions ? s.long_factors : s.short_factors;
+    for (size_t i = 0; i < f.size(); ++i) f[i] = P(1) / (static_cast<P>(divisors[i]) * static_cast<P>(std::pow(theta, 2.0 * static_cast<double>(i) / r)));
+    return f;
+  }
   const auto factor = static_cast<P>(s.factor);
   if (s.kind == "linear") {  // position interpolation [Chen et al. 2023]
     for (P& x : f) x /= factor;
@@ -49,17 +54,19 @@ template <class P> std::vector<P> frequencies(const RopeOptions& o, int64_t leng
   return f;
 }
 
-double amplitude(const RopeScaling& s) {
-  if (s.kind != "yarn") return 1;
+double amplitude(const RopeScaling& s, bool longer) {
+  if (s.kind != "yarn" && s.kind != "longrope") return 1;
+  if (longer && s.long_amplitude > 0) return s.long_amplitude;
   if (s.amplitude > 0) return s.amplitude;
-  return s.factor > 1 ? 0.1 * std::log(s.factor) + 1 : 1;
+  if (s.factor <= 1) return 1;
+  return s.kind == "yarn" ? 0.1 * std::log(s.factor) + 1 : std::sqrt(1 + std::log(s.factor) / std::log(static_cast<double>(s.original_positions)));
 }
 
 }  // namespace
 
 RopeScaling RopeScaling::take(Config& cfg) {
   RopeScaling s;
-  s.kind = cfg.take_choice("kind", s.kind, {"none", "linear", "dynamic", "yarn", "llama3"});
+  s.kind = cfg.take_choice("kind", s.kind, {"none", "linear", "dynamic", "yarn", "llama3", "longrope"});
   if (s.kind == "none") return s;
   s.factor = cfg.take_in<double>("factor", s.factor, 1, 1e6);
   if (s.kind != "linear") s.original_positions = cfg.take_in<int64_t>("original_positions", 1, int64_t{1} << 40);
@@ -74,6 +81,16 @@ RopeScaling RopeScaling::take(Config& cfg) {
     s.truncate = cfg.take<bool>("truncate", s.truncate);
     s.amplitude = cfg.take_in<double>("amplitude", s.amplitude, 0, 1e6);
   }
+  if (s.kind == "longrope") {
+    if (s.original_positions < 2) cfg.reject("original_positions", "must be more than 1");
+    s.short_factors = cfg.take<std::vector<double>>("short_factors");
+    s.long_factors = cfg.take<std::vector<double>>("long_factors");
+    for (const auto* factors : {&s.short_factors, &s.long_factors})
+      for (const double x : *factors)
+        if (!(x > 0)) cfg.reject(factors == &s.short_factors ? "short_factors" : "long_factors", "must be positive");
+    s.amplitude = cfg.take_in<double>("amplitude", s.amplitude, 0, 1e6);
+    s.long_amplitude = cfg.take_in<double>("long_amplitude", s.long_amplitude, 0, 1e6);
+  }
   return s;
 }
 
@@ -87,12 +104,27 @@ Json RopeScaling::to_json() const {
   if (beta_slow != d.beta_slow) out["beta_slow"] = beta_slow;
   if (truncate != d.truncate) out["truncate"] = truncate;
   if (amplitude != d.amplitude) out["amplitude"] = amplitude;
+  if (long_amplitude != d.long_amplitude) out["long_amplitude"] = long_amplitude;
+  if (kind == "longrope") {
+    out["short_factors"] = short_factors;
+    out["long_factors"] = long_factors;
+  }
   return out;
 }
 
+Rope::Rope(RopeOptions options, DType dtype) : options_(std::move(options)), dtype_(dtype) {
+  const RopeScaling& s = options_.scaling;
+  if (s.kind != "longrope") return;
+  const auto half = static_cast<size_t>(options_.rotary / 2);
+  for (const auto& [name, factors] : {std::pair("short_factors", &s.short_factors), std::pair("long_factors", &s.long_factors)})
+    if (factors->size() != half)
+      throw Error({.who = "rope", .what = std::string(name) + " of rope_scaling holds " + std::to_string(factors->size()) + " numbers", .hint = "one for each of " + std::to_string(half) + " pairs that rotate"});
+}
+
 const RopeTable& Rope::table(Tape& tape, int64_t length) {
-  // Only dynamic scaling looks at the text's length: beyond the original one every length has its own table.
-  const int64_t stretched = options_.scaling.kind == "dynamic" && length > options_.scaling.original_positions ? length : 0;
+  // Two kinds of scaling look at the text's length: beyond the original one every length has its own table (dynamic), or all have the same (longrope).
+  const bool longer = length > options_.scaling.original_positions;
+  const int64_t stretched = !longer ? 0 : options_.scaling.kind == "dynamic" ? length : options_.scaling.kind == "longrope" ? 1 : 0;
   if (table_.cos_MR && table_.cos_MR.shape()[0] >= length && table_.stretched == stretched) return table_;
   const int64_t positions = (length + 255) / 256 * 256, half = options_.rotary / 2;
   table_ = {};
@@ -101,7 +133,7 @@ const RopeTable& Rope::table(Tape& tape, int64_t length) {
   with_float_type(dtype_, [&]<class P>() {
     if constexpr (!std::is_same_v<P, bf16>) {
       const std::vector<P> f = frequencies<P>(options_, length);
-      const auto a = static_cast<P>(amplitude(options_.scaling));
+      const auto a = static_cast<P>(amplitude(options_.scaling, longer));
       tape.pool().parallel_for(positions, [&](int64_t m, int) {
         for (int64_t i = 0; i < half; ++i) {
           const P angle = static_cast<P>(m) * f[static_cast<size_t>(i)];

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 
 #include "ops/capacity.h"
 #include "ops/cases/families.h"
+#include "ops/expert_linear.h"
 #include "ops/ffn.h"
 #include "ops/mix.h"
 #include "ops/rowwise.h"
@@ -66,6 +68,14 @@ Case moe_case(std::string name, const Sizes& s, std::vector<double> index, const
     return std::vector{ops::moe(tape, in[0], {in[1], in[2], most_rows}, w)};
   };
   return c;
+}
+
+Case expert_linear_case(std::string name, const Sizes& s, std::vector<double> index) {
+  const bool gaps = std::find(index.begin(), index.end(), -1.0) != index.end();
+  return {.name = "expert_linear/" + name,
+          .inputs = {activation("x", {s.tokens, s.d}), ids("index", {s.tokens, s.k}, std::move(index)), weight("w", {s.experts, s.h, s.d})},
+          .apply = [](Tape& tape, Inputs in) { return std::vector{ops::expert_linear(tape, in[0], in[1], in[2])}; },
+          .data_dependent = gaps};
 }
 
 // Every third slot taken by nobody.
@@ -143,6 +153,9 @@ void moe(Size size, Add add) {
                    choices(s, s.experts, 0)));
     return;
   }
+  add(expert_linear_case("top2", {9, 6, 3, 5, 2}, choices({9, 6, 3, 5, 2}, 5, 0)));
+  add(expert_linear_case("gaps", {10, 4, 5, 3, 2}, with_gaps(choices({10, 4, 5, 3, 2}, 3, 4))));
+  add(expert_linear_case("blocks", {300, 4, 6, 5, 1}, choices({300, 4, 6, 5, 1}, 5, 3)));
   add(moe_case("one", {1, 1, 1, 1, 1}, {0}));
   add(moe_case("one_expert", {5, 4, 6, 1, 1}, {0, 0, 0, 0, 0}));
   add(moe_case("top1", {9, 5, 7, 4, 1}, choices({9, 5, 7, 4, 1}, 4, 0)));

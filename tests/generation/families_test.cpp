@@ -138,7 +138,7 @@ TEST_P(FamilyFixture, SavedAndLoadedIsTheSameModel) {
   save_model(loaded.model, nullptr, out / "model");
   LoadedModel again = load_model(out / "model", device);
   // GPT-2's attention scaled by layer is written in Gamut's own format, others as the family they are.
-  const std::map<std::string, std::string> others{{"gpt2", "gamut"}, {"mt5", "t5"}, {"xlm-roberta", "roberta"}, {"camembert", "roberta"}};
+  const std::map<std::string, std::string> others{{"gpt2", "gamut"}, {"mt5", "t5"}, {"xlm-roberta", "roberta"}, {"camembert", "roberta"}, {"minicpm", "granitemoe"}};
   EXPECT_EQ(again.config.family->model_type, others.contains(GetParam()) ? others.at(GetParam()) : loaded.config.family->model_type);
   const auto& before = loaded.model.parameters().all();
   const auto& after = again.model.parameters().all();

@@ -24,8 +24,10 @@ class TopK : public Router {
     losses_.add(pass, routing);
     if (options_.orthogonal_loss > 0 && tape.training()) ops::orthogonality_loss(tape, weight_, options_.orthogonal_loss * pass.loss_scale);
     if (options_.balance == "pooled" && options_.balance_loss > 0 && tape.training()) {
-      // Where a bias moves choices, that loss counts what would be chosen without it.
-      pass.pooled.push_back({routing.scores_NE, bias_ ? ops::select(tape, logits, Tensor(), select_).index_Nk : routing.index_Nk});
+      // That loss looks at a softmax and what it would choose, whatever scores and biases say.
+      const bool plain = !bias_ && options_.score == kernels::RouterScore::softmax && options_.groups == 1;
+      const ops::Routing seen = plain ? routing : ops::select(tape, logits, Tensor(), {.k = select_.k});
+      pass.pooled.push_back({seen.scores_NE, seen.index_Nk});
       pass.pooled_coefficient = options_.balance_loss;
     }
     if (bias_ && tape.training() && tape.runs())
@@ -74,7 +76,6 @@ std::unique_ptr<Router> build(const RouterContext& ctx, Config& cfg, bool traine
   // Published models may be so (a family then says it); a recipe hardly means it.
   if (options.normalise && !cfg.has("normalise") && ctx.k == 1 && ctx.experts > 1 && trained)
     cfg.reject("normalise", "must be false with top_k = 1: a normalised single gate is constantly 1 and the router would learn from its balancing loss alone", "or use kind = \"switch\"");
-  if (options.balance == "pooled" && options.score != kernels::RouterScore::softmax) cfg.reject("balance", "cannot be pooled with sigmoid scores", "use balance = \"loss\"");
   if (ctx.experts % options.groups != 0) cfg.reject("groups", "must divide the " + std::to_string(ctx.experts) + " experts, not be " + std::to_string(options.groups));
   if (options.kept_groups > options.groups || (options.groups > 1 && ctx.k > options.kept_groups * (ctx.experts / options.groups)))
     cfg.reject("kept_groups", "is " + std::to_string(options.kept_groups) + ": of " + std::to_string(options.groups) + " groups that leaves no " + std::to_string(ctx.k) + " experts to choose");
