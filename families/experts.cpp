@@ -54,7 +54,8 @@ ExpertsOr experts_of(const Component& channel) {
   if (channel.kind != "moe") return cannot("the channel mixer " + channel.kind);
   const auto moe = options_of<MoeOptions>(channel);
   if (moe.drop.limited()) return cannot("a capacity that drops tokens");
-  if (moe.zero_experts > 0) return cannot("experts that give nothing");
+  if (moe.zero_experts > 0 || moe.constant_experts > 0) return cannot("experts that give nothing, or a vector of their own");
+  if (moe.latent > 0) return cannot("experts in a space of their own");
   if (moe.residual) return cannot("shares of routed and shared experts");
   Experts e{.count = moe.experts, .top_k = moe.top_k, .hidden = moe.expert.hidden, .shared_hidden = moe.shared_hidden, .identity = moe.identity_experts, .activation = channel.options.value("activation", "silu"),
             .gated = moe.expert.gated, .bias = moe.expert.bias, .shared_bias = moe.shared_bias, .shared_gate = moe.shared_gate, .weigh_input = moe.weigh_input, .output_bias = moe.output_bias, .limit = moe.expert.limit, .up_shift = moe.expert.up_shift};
