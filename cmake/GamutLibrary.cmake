@@ -9,7 +9,7 @@ include_guard()
 
 add_library(gamut_options INTERFACE)
 target_compile_options(gamut_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Wno-restrict -fno-math-errno -ffp-contract=off)
+  -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -fno-math-errno -ffp-contract=off)
 if(GAMUT_WERROR)
   target_compile_options(gamut_options INTERFACE -Werror)
 endif()

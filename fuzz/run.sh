@@ -10,7 +10,7 @@ shift || true
 command -v clang++-14 >/dev/null || { echo "fuzz: needs clang-14. Run: sudo apt-get install -y clang-14" >&2; exit 1; }
 
 cd "$root" || exit
-cmake --preset fuzz >/dev/null && cmake --build --preset fuzz >&2 || exit
+cmake --preset fuzz >/dev/null && cmake --build --preset fuzz ${1:+--target "${@/#/fuzz_}"} >&2 || exit
 failed=0
 for program in "$build"/fuzz/fuzz_*; do
   name=${program##*/fuzz_}

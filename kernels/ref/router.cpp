@@ -87,7 +87,7 @@ template <class P> void route_backward(const RouteBackward<P>& a) {
     if (a.d_weight_Nk && moves)
       for (int64_t i = 0; i < f.k; ++i) shared += f.weight_Nk[n * f.k + i] * a.d_weight_Nk[n * f.k + i];
 
-    const auto d_score = [&](int64_t e) {
+    const auto d_score = [&, z = z](int64_t e) {  // a structured binding is no variable that clang 14 could capture
       P d = a.d_scores_NE ? a.d_scores_NE[n * f.experts + e] : P(0);
       if (a.d_weight_Nk)
         for (int64_t i = 0; i < f.k; ++i)

@@ -26,7 +26,7 @@ SpecialTokens take_special_tokens(Config& cfg) {
   const Json table = cfg.has("special_tokens") ? cfg.take_json("special_tokens") : Json::object();
   if (!table.is_object()) cfg.reject("special_tokens", "must be an object");
   for (const auto& [name, about] : table.items()) {
-    const auto refuse = [&] { cfg.reject("special_tokens", "'" + name + "' must have a list of ids"); };
+    const auto refuse = [&, &name = name] { cfg.reject("special_tokens", "'" + name + "' must have a list of ids"); };
     if (!about.is_object() || !about.contains("ids") || !about["ids"].is_array()) refuse();
     for (const Json& id : about["ids"]) {
       if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) refuse();
