@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <iostream>
 
 #include "base/rng.h"
@@ -33,6 +34,7 @@ struct Line {
   double flops = 0, bytes = 0;  // of matrix products; of memory where these are few
   Timing time;
   bool right = true;
+  std::vector<std::pair<double, std::string>> of_time = {};  // of a compound: shares of the time by operation, largest first
 };
 
 class Table {
@@ -51,6 +53,7 @@ class Table {
       row["seconds"] = line.time.to_json();
       row[products ? "gflops" : "gigabytes_per_s"] = rate * 1e-9;
       row["share"] = rate / limit;
+      for (const auto& [share, operation] : line.of_time) row["of_time"][operation] = share;
     } else {
       run_.disagreed = true;
     }
@@ -62,7 +65,15 @@ class Table {
       std::cout << (colour ? "\x1b[31m" : "") << head << " RED: disagrees with the reference" << (colour ? "\x1b[0m" : "") << '\n';
       return;
     }
-    std::cout << head << fmt::format("{:>10.3f}{:>7.0f} %{:>7.1f} {:<6}{:>8.1f} %\n", 1e3 * line.time.median, 100 * line.time.spread(), rate * 1e-9, products ? "GFLOP/s" : "GB/s", 100 * rate / limit) << std::flush;
+    std::cout << head
+              << fmt::format("{:>10.3f}{:>7.0f} %{:>7.1f} {:<6}{:>8.1f} %\n", 1e3 * line.time.median, 100 * line.time.spread(), rate * 1e-9,
+                             products ? "GFLOP/s" : "GB/s", 100 * rate / limit);
+    if (line.of_time.size() > 1) {
+      std::cout << "    of its time";
+      for (const auto& [share, operation] : line.of_time) std::cout << fmt::format(" {} {:.1f} %", operation, 100 * share);
+      std::cout << '\n';
+    }
+    std::cout << std::flush;
   }
 
   Json json() const {
@@ -78,38 +89,34 @@ class Table {
 
 // ---- products of matrices ----
 
-// Elements of `type` with the values of a named stream.
+// A matrix in an arena, on huge pages as training has them, with the values of a named stream or zeros.
 struct Matrix {
-  int64_t rows, columns;
-  DType type;
-  std::vector<std::byte> bytes;
+  Tensor tensor;
 
-  Matrix(int64_t r, int64_t c, DType t, const char* name = nullptr) : rows(r), columns(c), type(t), bytes(static_cast<size_t>(r * c) * size_of(t)) {
+  Matrix(const std::shared_ptr<Arena>& arena, int64_t rows, int64_t columns, DType type, const char* name = nullptr) : tensor(arena, {rows, columns}, type) {
+    std::memset(tensor.raw(), 0, tensor.bytes());
     if (!name) return;
     const RandomStream stream(1, "bench", name);
     with_float_type(type, [&]<class T>() {
-      for (int64_t i = 0; i < r * c; ++i) data<T>()[i] = T(static_cast<accumulator<T>>(stream.normal(static_cast<uint64_t>(i))));
+      for (int64_t i = 0; i < rows * columns; ++i) tensor.data<T>()[i] = T(static_cast<accumulator<T>>(stream.normal(static_cast<uint64_t>(i))));
     });
   }
-  template <class T> T* data() { return reinterpret_cast<T*>(bytes.data()); }
+  std::byte* row(int64_t r) const { return tensor.raw() + static_cast<size_t>(r * tensor.width()) * size_of(tensor.dtype()); }
   double at(int64_t r, int64_t c) const {
-    double x = 0;
-    with_float_type(type, [&]<class T>() { x = static_cast<double>(reinterpret_cast<const T*>(bytes.data())[r * columns + c]); });
-    return x;
+    return with_float_type(tensor.dtype(), [&]<class T>() { return static_cast<double>(tensor.data<T>()[r * tensor.width() + c]); });
   }
 };
 
 struct Packed {
-  std::vector<std::byte> storage;
+  Tensor storage;
   kernels::PackedMatrix matrix;
 
   // Rows [first, first + rows) of w[N, K] as B = wᵀ or, from the other side, B = w.
-  Packed(ThreadPool& pool, const Matrix& w, int64_t first, int64_t rows, DType type, bool transposed) {
-    const int64_t k = transposed ? w.columns : rows, n = transposed ? rows : w.columns;
-    storage.resize(static_cast<size_t>(kernels::packed_bytes(type, k, n)) + 64);
-    auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
-    kernels::pack(pool, type, w.bytes.data() + static_cast<size_t>(first * w.columns) * size_of(w.type), k, n, transposed ? 1 : w.columns, transposed ? w.columns : 1, aligned);
-    matrix = {type, k, n, aligned};
+  Packed(const std::shared_ptr<Arena>& arena, ThreadPool& pool, const Matrix& w, int64_t first, int64_t rows, DType type, bool transposed) {
+    const int64_t width = w.tensor.width(), k = transposed ? width : rows, n = transposed ? rows : width;
+    storage = Tensor(arena, {kernels::packed_bytes(type, k, n)}, DType::u8);
+    kernels::pack(pool, type, w.row(first), k, n, transposed ? 1 : width, transposed ? width : 1, storage.raw());
+    matrix = {type, k, n, storage.raw()};
   }
 };
 
@@ -117,14 +124,15 @@ struct Packed {
 template <class Term> bool sampled_right(const Matrix& c, int64_t depth, const Term& term) {
   const RandomStream stream(2, "bench", "samples");
   for (uint64_t s = 0; s < 64; ++s) {
-    const auto r = static_cast<int64_t>(stream.below(2 * s, static_cast<uint64_t>(c.rows))), col = static_cast<int64_t>(stream.below(2 * s + 1, static_cast<uint64_t>(c.columns)));
+    const auto r = static_cast<int64_t>(stream.below(2 * s, static_cast<uint64_t>(c.tensor.rows()))),
+               col = static_cast<int64_t>(stream.below(2 * s + 1, static_cast<uint64_t>(c.tensor.width())));
     double sum = 0, size = 0;
     for (int64_t i = 0; i < depth; ++i) {
       const double x = term(r, col, i);
       sum += x;
       size += std::abs(x);
     }
-    const double rounding = c.type == DType::bf16 ? 0x1p-8 * std::abs(sum) : 0;
+    const double rounding = c.tensor.dtype() == DType::bf16 ? 0x1p-8 * std::abs(sum) : 0;
     if (!(std::abs(c.at(r, col) - sum) <= static_cast<double>(depth) * 0x1p-24 * size + rounding)) return false;
   }
   return true;
@@ -135,15 +143,15 @@ void gemm_shape(ThreadPool& pool, Table& table, DType type, int64_t m, int64_t n
   const std::string shape = fmt::format("{}x{}x{}", m, n, k), candidate = kernels::gemm_candidate_name(type);
   const std::string name = experts == 1 ? fmt::format("gemm {} {}", name_of(type), shape) : fmt::format("{} experts {} {}", experts, name_of(type), shape);
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  Matrix x(m, k, type, "x"), dy(m, n, type, "dy"), y(m, n, type), dx(m, k, type), dw(experts * n, k, DType::f32);
-  const Matrix w(experts * n, k, DType::f32, "w");
+  const auto arena = std::make_shared<Arena>();
+  const Matrix x(arena, m, k, type, "x"), dy(arena, m, n, type, "dy"), y(arena, m, n, type), dx(arena, m, k, type), w(arena, experts * n, k, DType::f32, "w"),
+      dw(arena, experts * n, k, DType::f32);
   std::vector<int64_t> end(static_cast<size_t>(experts), 0);
   const RandomStream stream(3, "bench", "experts");
   for (int64_t r = 0; r < m; ++r) ++end[stream.below(static_cast<uint64_t>(r), static_cast<uint64_t>(experts))];
   for (size_t e = 1; e < end.size(); ++e) end[e] += end[e - 1];
   const auto expert_of = [&](int64_t row) { return std::upper_bound(end.begin(), end.end(), row) - end.begin(); };
   const auto first_of = [&](int64_t e) { return e == 0 ? 0 : end[static_cast<size_t>(e) - 1]; };
-  const auto row_of = [](Matrix& a, int64_t r) { return a.bytes.data() + static_cast<size_t>(r * a.columns) * size_of(a.type); };
   const auto rounded = [&](double v) { return type == DType::bf16 ? static_cast<double>(bf16(static_cast<float>(v))) : v; };
   std::vector<Packed> packed;
   packed.reserve(static_cast<size_t>(2 * experts));
@@ -151,10 +159,12 @@ void gemm_shape(ThreadPool& pool, Table& table, DType type, int64_t m, int64_t n
   std::vector<kernels::GemmAtB> to_dw;
   for (int64_t e = 0; e < experts; ++e) {
     const int64_t r = first_of(e), rows = end[static_cast<size_t>(e)] - r;
-    const kernels::PackedMatrix forward = packed.emplace_back(pool, w, e * n, n, type, true).matrix, backward = packed.emplace_back(pool, w, e * n, n, type, false).matrix;
-    to_y.push_back({.terms = {{row_of(x, r), k, forward}}, .m = rows, .n = n, .c = row_of(y, r), .ldc = n, .c_dtype = type});
-    to_dx.push_back({.terms = {{row_of(dy, r), n, backward}}, .m = rows, .n = k, .c = row_of(dx, r), .ldc = k, .c_dtype = type});
-    to_dw.push_back({.dtype = type, .a = row_of(dy, r), .lda = n, .b = row_of(x, r), .ldb = k, .m = rows, .p = n, .q = k, .c = row_of(dw, e * n), .ldc = k, .accumulate = false});
+    const kernels::PackedMatrix forward = packed.emplace_back(arena, pool, w, e * n, n, type, true).matrix,
+                                backward = packed.emplace_back(arena, pool, w, e * n, n, type, false).matrix;
+    to_y.push_back({.terms = {{x.row(r), k, forward}}, .m = rows, .n = n, .c = y.row(r), .ldc = n, .c_dtype = type});
+    to_dx.push_back({.terms = {{dy.row(r), n, backward}}, .m = rows, .n = k, .c = dx.row(r), .ldc = k, .c_dtype = type});
+    to_dw.push_back(
+        {.dtype = type, .a = dy.row(r), .lda = n, .b = x.row(r), .ldb = k, .m = rows, .p = n, .q = k, .c = dw.row(e * n), .ldc = k, .accumulate = false});
   }
   const Timing y_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, to_y); });
   const Timing dx_time = measure(kSeconds, kRuns, [&] { kernels::gemm(pool, to_dx); });
@@ -192,11 +202,23 @@ Cost total(const Tape& tape) {
   return sum;
 }
 
+// What `seconds` says of each operation, as shares of the whole.
+std::vector<std::pair<double, std::string>> shares_of(const Profile& profile, double Profile::Entry::*seconds) {
+  std::vector<std::pair<double, std::string>> shares;
+  double sum = 0;
+  for (const auto& [name, entry] : profile.entries()) sum += entry.*seconds;
+  for (const auto& [name, entry] : profile.entries())
+    if (entry.*seconds > 0) shares.emplace_back(entry.*seconds / sum, name);
+  std::sort(shares.rbegin(), shares.rend());
+  return shares;
+}
+
 // Forward and backward of a case, timed apart.
 void operation(ThreadPool& pool, Table& table, const ops::Case& whole, const ops::Case& sample, DType type, const std::string& candidate) {
   using Clock = std::chrono::steady_clock;
   const bool right = agrees(pool, sample, type);
-  ops::CaseBench bench(whole, pool, {.type = type});
+  Profile profile;
+  ops::CaseBench bench(whole, pool, {.type = type, .profile = &profile});
   std::vector<double> forward, backward;
   Cost forward_cost, backward_cost;
   const std::string name = whole.name + " " + std::string(name_of(type));
@@ -212,16 +234,20 @@ void operation(ThreadPool& pool, Table& table, const ops::Case& whole, const ops
     const auto end = Clock::now();
     const Cost after = total(bench.tape());
     bench.clear_gradients();
-    if (i == 0) continue;  // warm-up: packs weights
+    if (i == 0) {  // warm-up: packs weights
+      profile.clear();
+      continue;
+    }
     forward_cost = {between.matmul_flops - before.matmul_flops, 0, between.bytes - before.bytes};
     backward_cost = {after.matmul_flops - between.matmul_flops, 0, after.bytes - between.bytes};
     forward.push_back(std::chrono::duration<double>(middle - start).count());
     backward.push_back(std::chrono::duration<double>(end - middle).count());
     sum += forward.back() + backward.back();
   }
-  for (const auto& [part, times, cost] : {std::tuple("forward", forward, forward_cost), std::tuple("backward", backward, backward_cost)})
+  for (const auto& [part, times, cost, seconds] :
+       {std::tuple("forward", forward, forward_cost, &Profile::Entry::forward), std::tuple("backward", backward, backward_cost, &Profile::Entry::backward)})
     if (!right || cost.matmul_flops > 0 || cost.bytes > 0)
-      table.add({name, part, candidate, cost.matmul_flops, cost.bytes, right ? timing_of(times) : Timing{}, right}, type);
+      table.add({name, part, candidate, cost.matmul_flops, cost.bytes, right ? timing_of(times) : Timing{}, right, shares_of(profile, seconds)}, type);
 }
 
 // All model cases of one family: "attention", "moe" …
@@ -307,6 +333,7 @@ Json bench_experts(BenchRun& run) {
   constexpr int64_t kTokens = 8192, kWidth = 512, kHidden = 256, kExperts = 64, kTop = 8;
   for (const int64_t experts : {int64_t{1}, kExperts}) gemm_shape(run.pool, table, DType::bf16, kTokens * kTop, kHidden, kWidth, experts);
   operations(run, table, "moe", kernels::gemm_candidate_name);
+  operations(run, table, "route", kernels::gemm_candidate_name);
   return table.json();
 }
 Json bench_ffn(BenchRun& run) { return operations(run, "ffn", kernels::gemm_candidate_name); }

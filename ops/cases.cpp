@@ -62,7 +62,7 @@ std::vector<double> to_doubles(const Tensor& t) {
 }
 
 CaseBench::CaseBench(const Case& c, ThreadPool& pool, const CaseSettings& settings)
-    : case_(c), settings_(settings), device_{pool, std::make_shared<Arena>(settings.backing)}, tape_(device_, Tape::Mode::training) {
+    : case_(c), settings_(settings), device_{pool, std::make_shared<Arena>(settings.backing), settings.profile}, tape_(device_, Tape::Mode::training) {
   const bool real = settings.backing == Arena::Backing::real;
   if (real && settings.fill_with_nan) fill_arena_with_nan(*device_.arena);
   for (const CaseInput& in : c.inputs) {

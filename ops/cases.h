@@ -61,6 +61,7 @@ struct CaseSettings {
   Arena::Backing backing = Arena::Backing::real;
   bool fill_with_nan = false;  // memory starts as NaN, so that a forgotten element shows; changes the peak
   uint64_t seed = 1;
+  Profile* profile = nullptr;  // gets the seconds of every operation
 };
 CaseRun run_case(const Case& c, ThreadPool& pool, const CaseSettings& settings = {});
 

@@ -77,7 +77,8 @@ void route(Size size, Add add) {
     add(routed_moe_case("moe", Lab::tokens, Lab::d, Lab::hidden, Lab::experts, options));
     return;
   }
-  if (size != Size::small) return;
+  if (size == Size::model || size == Size::model_sample)
+    return add(routed_moe_case("moe_top8_of_64_d512_h256", size == Size::model ? 8192 : 256, 512, 256, 64, {.select = {.k = 8}, .balance = 0.01}));
   const std::pair<RouterScore, const char*> scores[] = {{RouterScore::softmax, "softmax"}, {RouterScore::sigmoid, "sigmoid"}};
   for (const auto& [score, word] : scores) {
     const std::string s = word;
