@@ -146,8 +146,13 @@ struct ThreadPool::Impl {
     }
   };
 
-  struct alignas(128) Shared {
+  // The tasks that one thread takes first, in order; the others help when theirs are done.
+  struct alignas(128) Stretch {
     std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::vector<Stretch> stretches;
+  struct alignas(128) Shared {
     std::atomic<int> joined{0};       // workers inside the current loop, or about to see whether there is one
     std::atomic<bool> open{false};    // a loop may be joined
     std::atomic<uint32_t> epoch{0};   // counts loops
@@ -155,7 +160,6 @@ struct ThreadPool::Impl {
     std::atomic<bool> stop{false};
   } shared;
   const TaskRef* run = nullptr;
-  int64_t tasks = 0;
   std::exception_ptr failure;
   std::mutex mutex;
   std::condition_variable wake;
@@ -164,15 +168,16 @@ struct ThreadPool::Impl {
 
   void take_tasks(int thread) {
     const Within within{this, thread};
-    while (true) {
-      const int64_t task = shared.next.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks) return;
-      try {
-        (*run)(task, thread);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!failure) failure = std::current_exception();
-        shared.next.store(tasks, std::memory_order_relaxed);
+    for (size_t i = 0; i < stretches.size(); ++i) {
+      Stretch& stretch = stretches[(static_cast<size_t>(thread) + i) % stretches.size()];
+      for (int64_t task; (task = stretch.next.fetch_add(1, std::memory_order_relaxed)) < stretch.end;) {
+        try {
+          (*run)(task, thread);
+        } catch (...) {
+          const std::lock_guard lock(mutex);
+          if (!failure) failure = std::current_exception();
+          for (Stretch& s : stretches) s.next.store(s.end, std::memory_order_relaxed);
+        }
       }
     }
   }
@@ -216,6 +221,7 @@ thread_local int ThreadPool::Impl::t_thread = 0;
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()), threads_(threads > 0 ? threads : available_threads().threads) {
   flush_subnormals();
+  impl_->stretches = std::vector<Impl::Stretch>(static_cast<size_t>(threads_));
   impl_->scratch.resize(static_cast<size_t>(threads_));
   for (auto& slots : impl_->scratch) slots = std::vector<AlignedBuffer>(kSlots);
   for (int t = 1; t < threads_; ++t) impl_->workers.emplace_back([this, t] { impl_->work(t); });
@@ -241,9 +247,12 @@ void ThreadPool::parallel_for(int64_t tasks, TaskRef run) {
     return;
   }
   p.run = &run;
-  p.tasks = tasks;
   p.failure = nullptr;
-  p.shared.next.store(0, std::memory_order_relaxed);
+  for (int t = 0; t < threads_; ++t) {
+    Impl::Stretch& stretch = p.stretches[static_cast<size_t>(t)];
+    stretch.next.store(tasks * t / threads_, std::memory_order_relaxed);
+    stretch.end = tasks * (t + 1) / threads_;
+  }
   p.shared.open.store(true);
   p.start_epoch();
   p.take_tasks(0);

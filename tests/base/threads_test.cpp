@@ -39,6 +39,21 @@ TEST(ThreadPool, RunsEachTaskOnce) {
   }
 }
 
+// The part of a thread that is held up is finished by the other.
+TEST(ThreadPool, WhoIsDoneHelps) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> others{0};
+    std::vector<std::atomic<int>> runs(8);
+    pool.parallel_for(8, [&](int64_t task, int) {
+      ++runs[static_cast<size_t>(task)];
+      if (task != 4) ++others;
+      else while (others < 7) std::this_thread::yield();
+    });
+    for (const auto& n : runs) EXPECT_EQ(n, 1);
+  }
+}
+
 TEST(ThreadPool, ManyShortLoopsSeeEachOthersResults) {
   ThreadPool pool(4);
   std::vector<int64_t> values(64, 0);
