@@ -49,6 +49,15 @@ TrainerOptions options_of(const StudyTier& tier, uint64_t seed, double rate, int
 
 }  // namespace
 
+int64_t usual_hidden(const Rung& rung) { return (8 * rung.width / 3 + 15) / 16 * 16; }
+
+ModelSpec attention_decoder(const Rung& rung, int64_t vocab, int64_t length, const Component& channel) {
+  const int64_t head = rung.width % 32 == 0 ? 32 : 16;
+  ModelSpec spec{.vocab = vocab, .width = rung.width, .max_positions = length};
+  spec.layers.assign(static_cast<size_t>(rung.layers), {{"attention", {{"heads", rung.width / head}}}, channel});
+  return spec;
+}
+
 Contest::Contest(std::string id, const LabContext& context, TieredSettings<ContestTier> settings, std::vector<Arm> arms, ContestRules rules)
     : Study(std::move(id), context, settings), tier_(std::move(settings.tier)), arms_(std::move(arms)), rules_(std::move(rules)) {}
 
@@ -83,7 +92,7 @@ Json Contest::make_plan(double seconds) {
         chosen = unit * std::max<int64_t>(1, std::llround((wanted - low) / slope + 1));
       }
       p.size.push_back(chosen);
-      longer.push_back(rules_.equal == ContestRules::Equal::flops_a_run ? wanted / flops_a_token(model(a, chosen)) : 1);
+      longer.push_back(arms_[a].longer * (rules_.equal == ContestRules::Equal::flops_a_run ? wanted / flops_a_token(model(a, chosen)) : 1));
       const ArmTiming timing = time_arm(model(a, chosen), any, data(), pool());
       p.step_seconds.push_back(timing.step);
       step += longer[a] * timing.step;
@@ -94,7 +103,7 @@ Json Contest::make_plan(double seconds) {
     const double evaluated = static_cast<double>(data()->domains.size()) * (tier_.points * static_cast<double>(tier_.curve_bytes) + static_cast<double>(tier_.final_bytes)) / 1000;
     const auto cost = [&](double steps) {  // of all runs; of a grid three rates, and one more when the best is at an edge
       return tier_.seeds * (steps * (1 + kCoolShare) * step + evaluated * kilobyte) + (tier_.tune ? 4 * (1 + kCoolShare) * kTuneShare * steps * step : 0) +
-             rules_.extra_tokens * steps * (1 + kCoolShare) * baseline_step;
+             rules_.extra_runs * steps * (1 + kCoolShare) * baseline_step;
     };
     const double full = std::ceil(kTokensPerWeight * weights / static_cast<double>(tier_.batch_tokens));
     const double fitting = std::floor(full * std::min(1.0, (limit - cost(0)) / std::max(1e-9, cost(full) - cost(0))));
@@ -138,7 +147,9 @@ void Contest::race_arms(double share) {
     rates_[id] = plan_.rate;
     if (!tier_.tune) continue;
     const RateSearch found = search_rate(id, plan_.rate, [&](const std::string& suffix, double rate) {
-      return race_entry(id, suffix, model_of(a), trainer_of(a, kTuningSeed, rate, plan_.tune_steps[a]), std::max<int64_t>(4, plan_.tune_steps[a] / 7), 1);
+      Entry e = race_entry(id, suffix, model_of(a), trainer_of(a, kTuningSeed, rate, plan_.tune_steps[a]), std::max<int64_t>(4, plan_.tune_steps[a] / 7), 1);
+      if (rules_.start) e.start = start_of(e);
+      return e;
     }, go);
     rates_[id] = found.best;
     rates_json_["arms"].push_back(found.row);
@@ -149,10 +160,20 @@ void Contest::race_arms(double share) {
     std::vector<Entry> entries;
     for (size_t a = 0; a < arms_.size(); ++a) {
       entries.push_back(race_entry(arms_[a].name.id, suffix, model_of(a), trainer_of(a, seed, rate_of(a), plan_.steps[a]), plan_.cool[a], tier_.points));
-      entries.back().probe = rules_.probe;
+      settle(entries.back());
     }
     for (Outcome& o : go(suffix, entries)) runs_.push_back(std::move(o));
   }
+}
+
+std::function<void(Parameters&)> Contest::start_of(const Entry& e) const {
+  return [start = rules_.start, arm = e.arm, seed = e.trainer.seed](Parameters& p) { start(arm, seed, p); };
+}
+
+void Contest::settle(Entry& e) const {
+  if (rules_.start) e.start = start_of(e);
+  if (rules_.watch) e.watch = [watch = rules_.watch, arm = e.arm](Trainer& t) { return watch(t, arm); };
+  if (rules_.probe) e.probe = [probe = rules_.probe, arm = e.arm](Trainer& t) { return probe(t, arm); };
 }
 
 const Outcome* Contest::run_of(const std::string& arm) const {
@@ -219,7 +240,7 @@ Json Contest::contest_report(const Json& title, const std::function<bool(const O
   bool same_size = true;
   const double wanted = flops_a_token(model_of(0)) * static_cast<double>(plan_.steps[0]);
   for (size_t a = 0; a < arms_.size(); ++a) {
-    worst = std::max(worst, std::abs(flops_a_token(model_of(a)) * static_cast<double>(plan_.steps[a]) / wanted - 1));
+    worst = std::max(worst, std::abs(flops_a_token(model_of(a)) * static_cast<double>(plan_.steps[a]) / wanted / arms_[a].longer - 1));
     sizes += (a > 0 ? ", " : "") + std::to_string(plan_.size[a]);
     same_size = same_size && plan_.size[a] == plan_.size[0];
   }

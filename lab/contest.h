@@ -23,7 +23,12 @@ struct Arm {
   ArmName name;  // the first arm of a contest is the baseline
   // The arm at a rung for texts of `length` tokens. size: what is left to choose, hidden units of a layer, so that compute agrees.
   std::function<ModelSpec(const Rung&, int64_t vocab, int64_t length, int64_t size)> model;
+  double longer = 1;  // compute of its runs, in the baseline's
 };
+// Softmax attention and the same channel mixer in every layer.
+ModelSpec attention_decoder(const Rung& rung, int64_t vocab, int64_t length, const Component& channel);
+// Units of a gated feed-forward layer: 8/3 of the width, a multiple of 16.
+int64_t usual_hidden(const Rung& rung);
 
 struct ContestRules {
   // What agrees: FLOPs a token, by the arms' sizes; or FLOPs of a run, by its steps, all arms of the baseline's size.
@@ -31,8 +36,9 @@ struct ContestRules {
   std::function<int64_t(const Rung&)> size;  // of the baseline
   int64_t size_step = 1;                     // sizes are multiples of it
   double share = 0.6;                        // of the budget for the arms' runs, what a slower machine takes left over
-  double extra_tokens = 0;                   // runs of the experiment's own, in runs of the baseline
-  std::function<Json(Trainer&)> probe;       // ? of every finished model
+  double extra_runs = 0;                     // runs of the experiment's own: what they cost, in runs of the baseline
+  std::function<Json(Trainer&, const std::string& arm)> probe, watch;  // ? of every finished model; at every evaluation of one
+  std::function<void(const std::string& arm, uint64_t seed, Parameters&)> start;  // ? the weights an arm begins with
 };
 
 struct ContestPlan {
@@ -83,6 +89,8 @@ class Contest : public Study {
   std::map<std::string, double> rates_;
   Json rates_json_ = nullptr;
 
+  std::function<void(Parameters&)> start_of(const Entry& entry) const;
+  void settle(Entry& entry) const;  // the rules' start, watch and probe
   Json standings(const std::function<bool(const Outcome&)>& comparable) const;
 };
 

@@ -15,6 +15,7 @@
 #include "lab/provenance.h"
 #include "lab/report/comparison.h"
 #include "lab/report/parts.h"
+#include "lab/routing_report.h"
 #include "lab/study.h"
 #include "lab/twins.h"
 
@@ -148,27 +149,7 @@ Json DenseVsMoe::report() {
         {{"what", text("batch, schedule, decay, clipping", "批量、日程、衰减、裁剪")}, {"value", text("identical", "相同")}, {"mismatch", false}},
         {{"what", text("total parameters", "总参数量")}, {"value", text(fmt::format("{} and {}", count_text(dense->parameters).en, count_text(moe->parameters).en), fmt::format("{} 与 {}", count_text(dense->parameters).zh, count_text(moe->parameters).zh))}, {"mismatch", true}},
     });
-    study["loads"] = Json::array();
-    study["specialisation"] = Json::array();
-    for (const Outcome::Load& load : moe->loads) {
-      study["loads"].push_back({{"arm", "moe"}, {"layer", load.layer}, {"steps", load.step}, {"share", load.share}});
-      std::vector<double> counts;
-      Json share = Json::array();
-      for (const auto& row : load.by_domain) {
-        double sum = 0;
-        for (const int64_t n : row) sum += static_cast<double>(n);
-        Json shares = Json::array();
-        for (const int64_t n : row) {
-          counts.push_back(static_cast<double>(n));
-          shares.push_back(static_cast<double>(n) / std::max(sum, 1.0));
-        }
-        share.push_back(shares);
-      }
-      if (domains.size() < 2) continue;  // one domain: nothing to specialise in
-      const int rows = static_cast<int>(load.by_domain.size()), columns = static_cast<int>(load.by_domain[0].size());
-      study["specialisation"].push_back({{"arm", "moe"}, {"layer", load.layer}, {"domains", domains}, {"share", share}, {"information", mutual_information_miller_madow(counts, rows, columns)},
-                                         {"chance", mutual_information_chance(counts, rows, columns)}});
-    }
+    add_routing(study, "moe", *moe, domains);
   }
   study["rates"] = rates_;
   study["null_twin"] = null_;

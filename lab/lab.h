@@ -29,5 +29,9 @@ int lab_command(const std::string& name, const std::vector<std::string>& overrid
 Json run_dense_vs_moe(const LabContext& context, Config& options);
 Json run_mixers(const LabContext& context, Config& options);
 Json run_objectives(const LabContext& context, Config& options);
+Json run_routers(const LabContext& context, Config& options);
+Json run_routing_health(const LabContext& context, Config& options);
+Json run_upcycling(const LabContext& context, Config& options);
+Json run_granularity(const LabContext& context, Config& options);
 
 }  // namespace gamut

@@ -178,7 +178,6 @@ Json Mixers::literature() const {
   };
   const double attention = accuracy("attention"), delta = accuracy("gated_deltanet"), mamba = accuracy("mamba2"), lstm = accuracy("lstm");
   const auto percent = [](double a, double b) { return fmt::format("{:.0f} % / {:.0f} %", 100 * a, 100 * b); };
-  const auto verdict = [](double margin, double enough) { return margin > enough ? "agrees" : margin < -enough ? "differs" : "unresolved"; };
   const auto grows = [&](const char* arm) {
     const DecodeCost& d = decoding_.at(arm);
     return d.milliseconds.back() / d.milliseconds.front();
@@ -186,10 +185,10 @@ Json Mixers::literature() const {
   return Json::array({{{"claim", text("Attention recalls at any width; a fixed state holds a bounded number of pairs", "注意力在任意宽度都能召回；固定状态只能容纳有限对数")}, {"source", "Zoology, 2023"}, {"expected", text("attention near 100 %", "注意力接近 100 %")},
            {"measured", text("attention / LSTM: " + percent(attention, lstm), "注意力 / LSTM：" + percent(attention, lstm))}, {"verdict", attention >= 0.95 ? "agrees" : "unresolved"}},
           {{"claim", text("The delta rule recalls more than decay alone in a state of like size", "同等状态下，delta 规则的召回高于单纯衰减")}, {"source", "Gated Delta Networks, 2024"}, {"expected", text("DeltaNet above Mamba-2", "DeltaNet 高于 Mamba-2")},
-           {"measured", text("DeltaNet / Mamba-2: " + percent(delta, mamba), "DeltaNet / Mamba-2：" + percent(delta, mamba))}, {"verdict", verdict(delta - mamba, 0.02)}},
+           {"measured", text("DeltaNet / Mamba-2: " + percent(delta, mamba), "DeltaNet / Mamba-2：" + percent(delta, mamba))}, {"verdict", verdict_of(delta - mamba, 0.02)}},
           {{"claim", text("A recurrent mixer's token costs the same at any length", "循环混合器生成每个 token 的代价与长度无关")}, {"source", "Mamba, 2023"}, {"expected", text("attention grows, the others do not", "注意力增长，其余不变")},
            {"measured", text(fmt::format("attention {:.2f}×, DeltaNet {:.2f}× from the shortest to the longest context", grows("attention"), grows("gated_deltanet")), fmt::format("从最短到最长上下文：注意力 {:.2f}×，DeltaNet {:.2f}×", grows("attention"), grows("gated_deltanet")))},
-           {"verdict", verdict(grows("attention") - grows("gated_deltanet"), 0.1)}}});
+           {"verdict", verdict_of(grows("attention") - grows("gated_deltanet"), 0.1)}}});
 }
 
 Json Mixers::report() {

@@ -26,22 +26,15 @@ constexpr int64_t kRepeats[] = {8, 32};
 constexpr int64_t kSentinels = 10;
 constexpr int64_t kProbeBytes = 48 << 10;  // a domain
 
-Component attention(int64_t width) {
-  const int64_t head = width % 32 == 0 ? 32 : 16;
-  return {"attention", {{"heads", width / head}}};
-}
-int64_t hidden_units(const Rung& rung) { return (8 * rung.width / 3 + 15) / 16 * 16; }
-
 // Every arm has room for as many special tokens, behind the text's.
 ModelSpec trunk(const Rung& rung, int64_t vocab, int64_t length, int64_t hidden, const std::string& objective, const Json& options = Json::object()) {
-  ModelSpec spec{.vocab = vocab + kSentinels + 2, .width = rung.width, .max_positions = length + 2};
+  ModelSpec spec = attention_decoder(rung, vocab + kSentinels + 2, length + 2, {"ffn", {{"hidden", hidden}}});
   spec.objective = {objective, options};
   if (const size_t specials = build_objective(spec.objective)->special_tokens().size(); specials > 0) {
     std::vector<int64_t> ids(specials);
     for (size_t i = 0; i < specials; ++i) ids[i] = vocab + static_cast<int64_t>(i);
     spec.objective.options["specials"] = ids;
   }
-  for (int64_t i = 0; i < rung.layers; ++i) spec.layers.push_back({attention(rung.width), {"ffn", {{"hidden", hidden}}}});
   return spec;
 }
 
@@ -53,7 +46,7 @@ ModelSpec encoder_decoder(const Rung& rung, int64_t vocab, int64_t length, int64
   for (LayerSpec& layer : spec.layers) layer.channel = {"ffn", {{"hidden", narrower}}};
   spec.encoder.assign(spec.layers.begin() + decoder, spec.layers.end());
   spec.layers.resize(static_cast<size_t>(decoder));
-  for (LayerSpec& layer : spec.layers) layer.cross = {"cross_attention", attention(rung.width).options};
+  for (LayerSpec& layer : spec.layers) layer.cross = {"cross_attention", layer.mixer.options};
   return spec;
 }
 
@@ -75,7 +68,7 @@ class Objectives : public Contest {
  public:
   Objectives(const LabContext& context, const TieredSettings<ContestTier>& s)
       : Contest("objectives", context, s, objective_arms(),
-                {.equal = ContestRules::Equal::flops_a_run, .size = hidden_units, .share = 0.55, .extra_tokens = 2.2 * std::size(kRepeats), .probe = [](Trainer& trainer) { return probe_model(trainer, kProbeBytes).to_json(); }}) {}
+                {.equal = ContestRules::Equal::flops_a_run, .size = usual_hidden, .share = 0.55, .extra_runs = 2.2 * std::size(kRepeats), .probe = [](Trainer& trainer, const std::string&) { return probe_model(trainer, kProbeBytes).to_json(); }}) {}
 
  protected:
   void work() override {
@@ -156,7 +149,6 @@ Json Objectives::table() const {
 }
 
 Json Objectives::literature() const {
-  const auto verdict = [](double margin, double enough) { return margin > enough ? "agrees" : margin < -enough ? "differs" : "unresolved"; };
   const auto final_of = [&](const char* arm) { return run_of(arm) ? mean(finals(arm, arm)) : NAN; };
   const auto probe = [&](const char* arm, const char* key) { return mean_probe(arm, [&](const Json& p) { return p.at(key).get<double>(); }); };
   const double causal = final_of("causal"), diffusion = final_of("masked_diffusion");
@@ -168,13 +160,13 @@ Json Objectives::literature() const {
   const double lead = diffusion - causal, repeated_lead = ran ? most[1].cooled_bpb.back() - most[0].cooled_bpb.back() : NAN;
   const auto pair = [](const char* pattern, double a, double b) { return fmt::format(fmt::runtime(pattern), a, b); };
   return Json::array({{{"claim", text("On fresh text causal models reach a likelihood with the least compute; diffusion needs about 16 times as much", "在新文本上，因果模型以最少计算量达到同等似然；扩散约需 16 倍")}, {"source", "Scaling up Masked Diffusion Models on Text, 2024"},
-           {"expected", text("causal lower at equal FLOPs", "同等 FLOP 下因果更低")}, {"measured", text(pair("{:.3f} and at most {:.3f} bits/byte", causal, diffusion), pair("{:.3f} 与不超过 {:.3f} 比特/字节", causal, diffusion))}, {"verdict", verdict(lead, 0.02)}},
+           {"expected", text("causal lower at equal FLOPs", "同等 FLOP 下因果更低")}, {"measured", text(pair("{:.3f} and at most {:.3f} bits/byte", causal, diffusion), pair("{:.3f} 与不超过 {:.3f} 比特/字节", causal, diffusion))}, {"verdict", verdict_of(lead, 0.02)}},
           {{"claim", text("Where little text is read again and again, diffusion catches up and passes", "文本少而反复阅读时，扩散追上并超过因果")}, {"source", "Diffusion Beats Autoregressive in Data-Constrained Settings, 2025"},
-           {"expected", text("the lead shrinks with repetition", "差距随重复而缩小")}, {"measured", text(pair("causal leads by {:.3f} on fresh text, by {:.3f} at most repetition", lead, repeated_lead), pair("新文本领先 {:.3f}，重复最多时领先 {:.3f}", lead, repeated_lead))}, {"verdict", verdict(lead - repeated_lead, 0.02)}},
+           {"expected", text("the lead shrinks with repetition", "差距随重复而缩小")}, {"measured", text(pair("causal leads by {:.3f} on fresh text, by {:.3f} at most repetition", lead, repeated_lead), pair("新文本领先 {:.3f}，重复最多时领先 {:.3f}", lead, repeated_lead))}, {"verdict", verdict_of(lead - repeated_lead, 0.02)}},
           {{"claim", text("Models that see both sides fill in better", "能看到两侧的模型填空更好")}, {"source", "BERT, 2019; T5, 2020"}, {"expected", text("both sides above left alone", "两侧高于仅前文")},
-           {"measured", text(pair("{:.1f} % and {:.1f} %", 100 * both, 100 * left), pair("{:.1f} % 与 {:.1f} %", 100 * both, 100 * left))}, {"verdict", verdict(both - left, 0.01)}},
+           {"measured", text(pair("{:.1f} % and {:.1f} %", 100 * both, 100 * left), pair("{:.1f} % 与 {:.1f} %", 100 * both, 100 * left))}, {"verdict", verdict_of(both - left, 0.01)}},
           {{"claim", text("Without tuning causal models go on best", "不经调优，因果模型续写最好")}, {"source", "What Language Model Architecture…, 2022"}, {"expected", text("causal above MLM and diffusion", "因果高于掩码与扩散")},
-           {"measured", text(pair("{:.1f} % and {:.1f} %", 100 * go_on, 100 * others), pair("{:.1f} % 与 {:.1f} %", 100 * go_on, 100 * others))}, {"verdict", verdict(go_on - others, 0.01)}}});
+           {"measured", text(pair("{:.1f} % and {:.1f} %", 100 * go_on, 100 * others), pair("{:.1f} % 与 {:.1f} %", 100 * go_on, 100 * others))}, {"verdict", verdict_of(go_on - others, 0.01)}}});
 }
 
 Json Objectives::report() {

@@ -26,6 +26,10 @@ class Runner {
       curve_sets_.emplace_back(shard, *data->tokenizer, entry.trainer.length, options.curve_bytes);
       final_sets_.emplace_back(shard, *data->tokenizer, entry.trainer.length, options.final_bytes);
     }
+    if (entry.start) {
+      entry.start(trainer_.model().parameters());
+      trainer_.model().parameters().mark_changed();
+    }
     const StepPlan plan = plan_step(entry.model, entry.trainer, pool);
     out.id = entry.id;
     out.arm = entry.arm;
@@ -106,6 +110,7 @@ class Runner {
     const Measure measure = trainer_.measure();
     out.bpb.push_back(measure(scores));
     for (size_t d = 0; d < scores.size(); ++d) out.domain_bpb[d].push_back(measure({scores[d]}));
+    if (entry_.watch) out.watched.push_back(entry_.watch(trainer_));
   }
 
   void finish() {
@@ -267,6 +272,7 @@ template <class O, class Field> void each_field(O& o, const Field& field) {
   field("active_matrix", o.active_matrix);
   field("ram_predicted", o.ram_predicted);
   field("ram_measured", o.ram_measured);
+  field("watched", o.watched);
   field("probe", o.probe);
   field("failed", o.failed);
 }

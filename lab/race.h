@@ -21,6 +21,8 @@ struct Entry {
   int64_t cool_steps = 0;       // then this many steps in which the rate falls to `cool_floor`, by 1 − √progress
   double cool_floor = 0.0;
   std::vector<int64_t> evaluate_at;  // steps of the trunk; the last trunk step is always evaluated
+  std::function<void(Parameters&)> start;  // ? gives the weights that training begins with, which were drawn from the seed
+  std::function<Json(Trainer&)> watch;  // ? what else is measured at those steps
   std::function<Json(Trainer&)> probe;  // ? what else is measured of the finished model
 };
 
@@ -44,6 +46,7 @@ struct Outcome {
   double flops_per_token = 0;       // training, matrix products
   double parameters = 0, active_parameters = 0, active_matrix = 0;
   double ram_predicted = 0, ram_measured = 0;  // bytes of tensors
+  std::vector<Json> watched;        // what Entry::watch found at the evaluation points
   Json probe;                       // what Entry::probe found
   std::string failed;               // why, when it did not finish
   Json to_json() const;

@@ -17,6 +17,21 @@ const std::vector<Experiment>& experiments() {
        "What should a model be trained to predict? Causal, masked diffusion, prefix, masked and span-corruption models of one trunk at equal FLOPs: likelihood or its bound where there is one, filling in, going on, "
        "and what happens when little text is read again and again. Options: tier=smoke|quick|full, out=FOLDER, seeds, seed, minutes, data.recipe, data.path, data.cache, data.vocab_size.",
        run_objectives},
+      {"routers",
+       "Which router? Every router that a causal model can use, at equal compute a token on the same text: ranked with intervals, and what each does with its experts: balance, dead experts, specialisation, how "
+       "soon choices settle. Options: tier=smoke|quick|full, out=FOLDER, seeds, seed, minutes, data.recipe, data.path, data.cache, data.vocab_size.",
+       run_routers},
+      {"granularity",
+       "How many experts, how large, and one that all tokens share? One factor at a time at equal compute a token: experts 4 to 32, experts cut in two and four, a shared expert. Options: tier=smoke|quick|full, out=FOLDER, seeds, seed, minutes, data.recipe, data.path, data.cache, data.vocab_size.",
+       run_granularity},
+      {"upcycling",
+       "A dense model is there: train it on, make a mixture of experts of it (copies, partly new copies, halves), or begin a mixture anew? At equal compute after the parent, by what is spent from then on and by all that "
+       "was ever spent; equality at the start, how experts grow apart. Options: tier=smoke|quick|full, out=FOLDER, seeds, seed, minutes, data.recipe, data.path, data.cache, data.vocab_size.",
+       run_upcycling},
+      {"routing-health",
+       "What goes wrong with routers, and what helps? Collapse without balancing by number of experts, of choices and the router's rate; balance against loss for a loss and a bias; what experts specialise in; what a "
+       "request's neighbours change under a capacity; what bf16 does to choices. Options: tier=smoke|quick|full, out=FOLDER, seeds, seed, minutes, data.recipe, data.path, data.cache, data.vocab_size.",
+       run_routing_health},
   };
   return rows;
 }

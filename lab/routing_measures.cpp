@@ -1,7 +1,9 @@
 #include "lab/routing_measures.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <numeric>
 
 #include "base/rng.h"
 #include "lab/statistics.h"
@@ -104,6 +106,69 @@ Specialisation specialisation_given_token(const RouterChoices& c, int experts, s
   for (auto& [id, tokens] : by_id)
     if (static_cast<int64_t>(tokens.size()) >= least) groups.push_back(std::move(tokens));
   return measure(c, experts, label_N, labels, groups, shuffles, seed);
+}
+
+namespace {
+
+// Tokens whose ids occur at least `least` times, numbered; others −1.
+std::vector<int32_t> frequent(const LabelledTokens& text, int64_t least, int& labels) {
+  std::map<int32_t, int64_t> count;
+  std::map<int32_t, int32_t> number;
+  for (size_t i = 0; i < text.domain_N.size(); ++i)
+    if (text.domain_N[i] >= 0) ++count[text.id_N[i]];
+  for (const auto& [id, n] : count)
+    if (n >= least) number.emplace(id, static_cast<int32_t>(number.size()));
+  labels = static_cast<int>(number.size());
+  std::vector<int32_t> label;
+  for (size_t i = 0; i < text.domain_N.size(); ++i) {
+    const auto found = number.find(text.id_N[i]);
+    label.push_back(text.domain_N[i] < 0 || found == number.end() ? -1 : found->second);
+  }
+  return label;
+}
+
+Json bits(const Specialisation& s) { return {{"information", s.information}, {"shuffled", s.shuffled}, {"shuffled_high", s.shuffled_high}}; }
+
+}  // namespace
+
+Json routing_json(const Measurement& measured, const LabelledTokens& text, int shuffles, const Measurement* earlier) {
+  Json layers = Json::array();
+  const auto domains = static_cast<int>(text.domains.size());
+  for (const RoutingRecord& r : measured.routing) {
+    const auto experts = static_cast<int>(r.load_E.size());
+    const double slots = std::max(1.0, static_cast<double>(std::accumulate(r.load_E.begin(), r.load_E.end(), int64_t{0})));
+    double entropy = 0;
+    int dead = 0;
+    for (const int64_t n : r.load_E) {
+      const double share = static_cast<double>(n) / slots;
+      entropy -= n > 0 ? share * std::log(share) : 0;
+      dead += share < 0.1 / experts;
+    }
+    Json row = {{"layer", r.layer}, {"load", r.load_E}, {"gates", r.gate_E}, {"max_violation", max_violation(r.load_E)}, {"dead", dead}, {"effective", std::exp(entropy)},
+                {"router_entropy", r.entropy}, {"logit_rms", std::sqrt(r.logit_square)}};
+    const std::string name = "layers." + std::to_string(r.layer) + ".channel";
+    const auto of = [&](const Measurement& m) -> const RouterChoices* {
+      for (const RouterChoices& c : m.choices)
+        if (c.router == name) return &c;
+      return nullptr;
+    };
+    if (const RouterChoices* c = of(measured)) {
+      row["coactivation"] = coactivation(*c, experts);
+      if (domains > 1) {
+        const Specialisation s = specialisation(*c, experts, text.domain_N, domains, shuffles, 1);
+        row["domain"] = bits(s);
+        row["domain"]["share"] = s.share;
+        row["domain_given_token"] = bits(specialisation_given_token(*c, experts, text.domain_N, domains, text.id_N, 10, shuffles, 1));
+      }
+      int labels = 0;
+      const std::vector<int32_t> label = frequent(text, 10 * experts, labels);
+      row["token"] = bits(specialisation(*c, experts, label, std::max(labels, 1), shuffles, 1));
+      row["token"]["ids"] = labels;
+      if (const RouterChoices* before = earlier ? of(*earlier) : nullptr) row["saturation"] = overlap(*before, *c);
+    }
+    layers.push_back(row);
+  }
+  return layers;
 }
 
 }  // namespace gamut

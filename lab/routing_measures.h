@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "modules/module.h"
+#include "generation/comparison.h"
 
 namespace gamut {
 
@@ -30,5 +31,15 @@ Specialisation specialisation(const RouterChoices& choices, int experts, std::sp
 // left of a domain's specialisation when its vocabulary is accounted for. `share` is empty.
 Specialisation specialisation_given_token(const RouterChoices& choices, int experts, std::span<const int32_t> label_N, int labels,
                                           std::span<const int32_t> id_N, int64_t least, int shuffles, uint64_t seed);
+
+// Tokens by what they are.
+struct LabelledTokens {
+  std::vector<std::string> domains;
+  std::vector<int32_t> domain_N, id_N;  // of each token; domain −1: left out
+};
+// All of it, a row for each mixture: layer, load, gates, max_violation, dead, effective, router_entropy, logit_rms, and of routers that choose by tokens coactivation, domain,
+// domain_given_token and token ({information, shuffled, shuffled_high} in bits a slot; domain.share), saturation towards `earlier`. dead: experts with less than
+// a tenth of an even share; effective: exp of the load's entropy.
+Json routing_json(const Measurement& measured, const LabelledTokens& text, int shuffles, const Measurement* earlier = nullptr);
 
 }  // namespace gamut

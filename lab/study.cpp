@@ -185,6 +185,12 @@ Json difference_json(const Interval& i) {
 
 Json text(const std::string& en, const std::string& zh) { return {{"en", en}, {"zh", zh}}; }
 
+const char* verdict_of(double margin, double enough) { return margin > enough ? "agrees" : margin < -enough ? "differs" : "unresolved"; }
+
+Json finding(const Json& claim, const std::string& source, const Json& expected, const Json& measured, const char* verdict) {
+  return {{"claim", claim}, {"source", source}, {"expected", expected}, {"measured", measured}, {"verdict", verdict}};
+}
+
 Json failed_json(const OutcomeLists& lists) {
   Json failed = Json::array();
   for (const auto* list : lists)

@@ -138,6 +138,10 @@ Json arm_json(const ArmName& arm, const std::vector<Outcome>& runs, const std::m
 
 Json difference_json(const Interval& interval);                         // {estimate, low, high, resolved, n}
 Json text(const std::string& en, const std::string& zh);                // a Text of the report
+// How a finding stands to what was published: by its margin in that direction, unresolved within ±`enough` or not a number.
+const char* verdict_of(double margin, double enough);
+// A row of the report's `literature`.
+Json finding(const Json& claim, const std::string& source, const Json& expected, const Json& measured, const char* verdict);
 
 using OutcomeLists = std::initializer_list<const std::vector<Outcome>*>;
 Json failed_json(const OutcomeLists& lists);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
-#include <map>
 
 #include "base/io.h"
 #include "base/text.h"
@@ -29,11 +28,9 @@ struct Arguments {
   bool json = false;
 };
 
-// Tokens of all domains in rows of one length, and what each stands for.
-struct Text {
+// Tokens of all domains in rows of one length.
+struct Text : LabelledTokens {
   Example example;
-  std::vector<std::string> domains;
-  std::vector<int32_t> domain_N;  // of each token
 };
 
 Text read_texts(const Arguments& a, int64_t length) {
@@ -83,25 +80,6 @@ void load_checkpoint(Model& model, const fs::path& folder) {
   model.parameters().mark_changed();
 }
 
-// Tokens whose ids occur at least `least` times, numbered; others −1.
-std::vector<int32_t> frequent(const Text& text, int64_t least, int& labels) {
-  std::map<int32_t, int64_t> count;
-  std::map<int32_t, int32_t> number;
-  for (size_t i = 0; i < text.domain_N.size(); ++i)
-    if (text.domain_N[i] >= 0) ++count[text.example.ids[i]];
-  for (const auto& [id, n] : count)
-    if (n >= least) number.emplace(id, static_cast<int32_t>(number.size()));
-  labels = static_cast<int>(number.size());
-  std::vector<int32_t> label;
-  for (size_t i = 0; i < text.domain_N.size(); ++i) {
-    const auto found = number.find(text.example.ids[i]);
-    label.push_back(text.domain_N[i] < 0 || found == number.end() ? -1 : found->second);
-  }
-  return label;
-}
-
-Json bits(const Specialisation& s) { return {{"information", s.information}, {"shuffled", s.shuffled}, {"shuffled_high", s.shuffled_high}}; }
-
 void run(const Arguments& a) {
   if (a.texts.empty() == a.tokens.empty())
     throw Error({.who = "routing", .what = "needs text to route", .hint = "--text FILE for each domain, or --tokens FILE.json"});
@@ -109,7 +87,7 @@ void run(const Arguments& a) {
   const Device device = Device::real(pool);
   LoadedModel loaded = load_model(a.model, device, {.dtype = "f32"});
   if (loaded.model.has_encoder()) throw Error({.who = "routing", .what = "takes decoders and encoders, not both in one", .where = a.model});
-  const Text text = read_texts(a, std::min(a.length, loaded.model.spec().max_positions));
+  Text text = read_texts(a, std::min(a.length, loaded.model.spec().max_positions));
   const Measurement measured = measure(loaded.model, device, text.example);
   if (measured.routing.empty()) throw Error({.who = "routing", .what = "the model has no mixture of experts", .where = a.model});
   Measurement earlier;
@@ -122,38 +100,8 @@ void run(const Arguments& a) {
       earlier = measure(other.model, device, text.example);
     }
   }
-  Json layers = Json::array();
-  for (const RoutingRecord& r : measured.routing) {
-    const auto experts = static_cast<int>(r.load_E.size());
-    Json row = {{"layer", r.layer},
-                {"load", r.load_E},
-                {"gates", r.gate_E},
-                {"max_violation", max_violation(r.load_E)},
-                {"router_entropy", r.entropy},
-                {"logit_rms", std::sqrt(r.logit_square)}};
-    const std::string name = "layers." + std::to_string(r.layer) + ".channel";
-    const auto of = [&](const Measurement& m) -> const RouterChoices* {
-      for (const RouterChoices& c : m.choices)
-        if (c.router == name) return &c;
-      return nullptr;
-    };
-    if (const RouterChoices* c = of(measured)) {
-      row["coactivation"] = coactivation(*c, experts);
-      if (text.domains.size() > 1) {
-        const Specialisation s = specialisation(*c, experts, text.domain_N, static_cast<int>(text.domains.size()), a.shuffles, 1);
-        row["domain"] = bits(s);
-        row["domain"]["share"] = s.share;
-        row["domain_given_token"] =
-            bits(specialisation_given_token(*c, experts, text.domain_N, static_cast<int>(text.domains.size()), text.example.ids, 10, a.shuffles, 1));
-      }
-      int labels = 0;
-      const std::vector<int32_t> label = frequent(text, 10 * experts, labels);
-      row["token"] = bits(specialisation(*c, experts, label, std::max(labels, 1), a.shuffles, 1));
-      row["token"]["ids"] = labels;
-      if (const RouterChoices* before = of(earlier)) row["saturation"] = overlap(*before, *c);
-    }
-    layers.push_back(row);
-  }
+  text.id_N = text.example.ids;
+  const Json layers = routing_json(measured, text, a.shuffles, a.against.empty() ? nullptr : &earlier);
   if (a.json) {
     std::cout << Json({{"domains", text.domains}, {"tokens", text.domain_N.size()}, {"loss", measured.loss}, {"layers", layers}}).dump() << '\n';
     return;

@@ -119,6 +119,15 @@ std::string lay_out(Page& page) {
   return body;
 }
 
+// Style of arms beyond the first of each hue.
+std::string further_slots() {
+  static constexpr const char* kDashes[] = {"2 4", "7 2 7 5"};
+  std::string css;
+  for (int slot = kHues; slot < kSlots; ++slot)
+    css += fmt::format(".s{0} {{ --c: var(--s{1}) }} .line.s{0} {{ stroke-dasharray: {2} }} .prices:has(#show-s{0}:not(:checked)) svg .s{0} {{ display: none }}\n", slot, slot % kHues, kDashes[slot / kHues - 1]);
+  return css;
+}
+
 }  // namespace
 
 const std::vector<Section>& default_sections() {
@@ -154,7 +163,7 @@ std::string render_report(const Json& study) {
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" "
            "content=\"light dark\"/>\n"
            "<title>" +
-           escape_html(title.en) + "</title>\n<style>\n" + kStyle +
+           escape_html(title.en) + "</title>\n<style>\n" + kStyle + further_slots() +
            "@media screen and (prefers-color-scheme: dark) {\n  html:not(:has(#theme-light:checked)) {" + kDark +
            "}\n}\n@media screen {\n  html:has(#theme-dark:checked) {" + kDark + "}\n}\n</style>\n</head>\n<body>\n<main>\n" +
            body + "</main>\n" + script_json("study", embedded(study)) + script_json("charts", page.charts) +

@@ -29,7 +29,7 @@
 //                         bpb: {all: [], <domain>: []},            costs ascending; one entry an evaluation
 //                         final: {all: x, <domain>: x}}]}]         bpb after cooling down; default: the last entries of bpb
 //             role: "baseline" | "treatment" | "control" | "total" (dense of equal total size). The first baseline and the
-//             first treatment are compared; controls start hidden in the charts. slot 0…6 chooses hue,
+//             first treatment are compared; controls, and slots beyond 6, start hidden in the charts. slot 0…20 chooses hue,
 //             dash and marker (default: position). All points of a curve must belong to one phase of the learning-rate
 //             schedule: a constant-rate trunk, or the ends of cooled-down branches.
 //   failed    [{arm, seed, reason: Text}]     failed or diverged seeds

@@ -24,7 +24,8 @@ std::vector<ShownArm> shown_arms(const Json& study) {
   for (const Json& arm : study.at("arms")) {
     if (mean_curve(arm, "tokens").x.size() < 2) continue;
     const std::string role = string_or(arm, "role", "");
-    arms.push_back({&arm, slot_of(study, arm), role != "control"});
+    const int slot = slot_of(study, arm);
+    arms.push_back({&arm, slot, role != "control" && slot < kHues});
   }
   // Drawn last is drawn on top.
   std::stable_sort(arms.begin(), arms.end(), [](const ShownArm& a, const ShownArm& b) { return a.main < b.main; });

@@ -96,8 +96,9 @@ std::string draw_tables(Page& page) {
     Table table(columns);
     for (const Json& row : described.at("rows")) {
       std::vector<std::string> cells;
-      if (const Json* arm = arm_with_id(page.study, row.at("arm"))) cells.push_back(fmt::format("<span class=\"dot {}\"></span>{}", arm_class(slot_of(page.study, *arm)), in_both(full_name(*arm))));
-      else cells.push_back(in_both(text_of(row.at("arm"))));
+      const Json& who = row.at("arm");
+      if (const Json* arm = who.is_string() ? arm_with_id(page.study, who) : nullptr) cells.push_back(fmt::format("<span class=\"dot {}\"></span>{}", arm_class(slot_of(page.study, *arm)), in_both(full_name(*arm))));
+      else cells.push_back(in_both(text_of(who)));
       for (const Json& cell : row.at("cells")) cells.push_back(cell.is_null() ? "–" : in_both(text_of(cell)));
       table.row(cells);
     }

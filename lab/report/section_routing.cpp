@@ -87,64 +87,89 @@ std::string percent(double share) { return fixed(100 * share, share < 0.0995 ? 1
 
 }  // namespace
 
-std::string draw_loads(Page& page) {
-  std::vector<Load> loads;
-  int slot = compared_arms(page.study).treatment_slot;
-  const Json* first = nullptr;
-  const Json& values = member(page.study, "loads");
-  if (values.empty() || values[0].at("share").empty()) return "";
-  const size_t a_column = std::max<size_t>(1, values[0].at("share")[0].size() * std::min(values.size(), kTabs));
-  const size_t columns = std::clamp<size_t>(kCells / a_column, 8, kColumns);
+namespace {
+
+struct ArmLoads {
+  const Json* arm;
+  int slot;
+  std::vector<Load> layers;
+};
+
+std::vector<ArmLoads> read_loads(const Json& study) {
+  const Json& values = member(study, "loads");
+  size_t cells = 0;  // of one column
+  for (const Json& value : values) cells += value.at("share").empty() ? 0 : value.at("share")[0].size();
+  const size_t columns = std::clamp<size_t>(kCells / std::max<size_t>(1, cells), 8, kColumns);
+  std::vector<ArmLoads> arms;
   for (const Json& value : values) {
-    if (first && value.at("arm") != first->at("arm")) continue;  // one arm a panel: the first named
     Load load = read_load(value, columns);
     if (load.share.empty() || load.share.front().empty()) continue;
-    first = first ? first : &value;
-    loads.push_back(std::move(load));
+    if (arms.empty() || arms.back().arm->at("arm") != value.at("arm")) {
+      const Json* arm = arm_with_id(study, value.at("arm"));
+      arms.push_back({&value, arm ? slot_of(study, *arm) : compared_arms(study).treatment_slot, {}});
+    }
+    arms.back().layers.push_back(std::move(load));
   }
-  if (loads.empty()) return "";
-  if (const Json* arm = arm_with_id(page.study, first->at("arm"))) slot = slot_of(page.study, *arm);
+  return arms;
+}
 
-  const size_t experts = loads.front().share.front().size();
-  double strongest = 3.0 / static_cast<double>(experts), early = 0, late = 0;
+// What a heatmap of one arm shows, in words: its busiest expert at first and at the end, experts without work.
+Text loads_words(const std::vector<Load>& layers) {
+  double early = 0, late = 0;
+  size_t experts = 0;
   int dead = 0;
-  for (const Load& load : loads) {
-    for (const auto& column : load.share) strongest = std::max(strongest, *std::max_element(column.begin(), column.end()));
+  for (const Load& load : layers) {
     early = std::max(early, *std::max_element(load.share.front().begin(), load.share.front().end()));
     late = std::max(late, *std::max_element(load.share.back().begin(), load.share.back().end()));
+    experts += load.share.back().size();
     for (const double share : load.share.back()) dead += share < 0.1 / static_cast<double>(load.share.back().size());
   }
+  Text words = say(Say::loads_caption, {percent(early), percent(late), fmt::format("1/{}", layers.front().share.front().size())});
+  words += dead == 0 ? say(Say::loads_none_dead) : say(Say::loads_dead, {std::to_string(dead), std::to_string(experts)});
+  return words;
+}
+
+}  // namespace
+
+std::string draw_loads(Page& page) {
+  const std::vector<ArmLoads> arms = read_loads(page.study);
+  if (arms.empty()) return "";
+  double strongest = 0;
+  for (const ArmLoads& arm : arms)
+    for (const Load& load : arm.layers) {
+      strongest = std::max(strongest, 3.0 / static_cast<double>(load.share.front().size()));
+      for (const auto& column : load.share) strongest = std::max(strongest, *std::max_element(column.begin(), column.end()));
+    }
   // Of deeper models every nth layer is drawn; the table holds all.
-  const size_t stride = (loads.size() + kTabs - 1) / kTabs;
+  const std::vector<Load>& first = arms.front().layers;
+  const size_t stride = (first.size() + kTabs - 1) / kTabs, shown = first.size() - 1;
   std::string maps, tabs;
-  Table table({{say(Say::column_layer), true},
-               {say(Say::column_step), true},
-               {say(Say::column_busiest), true},
-               {say(Say::column_idlest), true},
-               {say(Say::column_effective), true}});
-  const size_t shown = loads.size() - 1;
-  for (size_t i = 0; i < loads.size(); ++i) {
-    const Load& load = loads[i];
-    if ((shown - i) % stride == 0) {
-      const std::string tab = fmt::format("layer-{}", i / stride);
-      tabs += radio("layer", tab, std::to_string(load.layer), i == shown);
-      maps += load_map(load, slot, strongest, "layer " + tab);
+  for (size_t i = 0; i < first.size(); ++i)
+    if ((shown - i) % stride == 0) tabs += radio("layer", fmt::format("layer-{}", i / stride), std::to_string(first[i].layer), i == shown);
+  Table table({{say(Say::column_arm)}, {say(Say::column_layer), true}, {say(Say::column_step), true}, {say(Say::column_busiest), true}, {say(Say::column_idlest), true}, {say(Say::column_effective), true}});
+  Text words;
+  for (const ArmLoads& arm : arms) {
+    const Json* described = arm_with_id(page.study, arm.arm->at("arm"));
+    const Text name = described ? full_name(*described) : Text(arm.arm->at("arm").get<std::string>());
+    const Text seen = loads_words(arm.layers);
+    words += (words.empty() ? Text() : Text(" ")) + (arms.size() > 1 ? name + Text(": ", "：") + seen : seen);
+    std::string own;
+    for (size_t i = 0; i < arm.layers.size(); ++i) {
+      const Load& load = arm.layers[i];
+      if (i <= shown && (shown - i) % stride == 0) own += load_map(load, arm.slot, strongest, first.size() < 2 ? std::string() : fmt::format("layer layer-{}", i / stride));
+      for (size_t c = 0; c < load.share.size(); ++c) {
+        const auto& share = load.share[c];
+        double entropy = 0;
+        for (const double p : share) entropy -= p > 0 ? p * std::log(p) : 0;
+        table.row({in_both(name), std::to_string(load.layer), fixed(load.steps[c], 0), percent(*std::max_element(share.begin(), share.end())), percent(*std::min_element(share.begin(), share.end())), fixed(std::exp(entropy), 2)});
+      }
     }
-    for (size_t c = 0; c < load.share.size(); ++c) {
-      const auto& share = load.share[c];
-      double entropy = 0;
-      for (const double p : share) entropy -= p > 0 ? p * std::log(p) : 0;
-      table.row({std::to_string(load.layer), fixed(load.steps[c], 0), percent(*std::max_element(share.begin(), share.end())),
-                 percent(*std::min_element(share.begin(), share.end())), fixed(std::exp(entropy), 2)});
-    }
+    if (arms.size() > 1) own = "<h3><span class=\"dot " + arm_class(arm.slot) + "\"></span>" + in_both(name) + "</h3><p class=\"note\">" + in_both(seen) + "</p>" + own;
+    maps += arms.size() > 1 ? "<div class=\"panel\">" + own + "</div>" : own;
   }
-  const std::string tools = loads.size() < 2 ? ""
-                                             : "<span class=\"group\"><span class=\"of\">" + in_both(say(Say::column_layer)) +
-                                                   "</span>" + tabs + "</span>";
-  Text caption = say(Say::loads_caption, {percent(early), percent(late), fmt::format("1/{}", experts)});
-  caption += dead == 0 ? say(Say::loads_none_dead)
-                       : say(Say::loads_dead, {std::to_string(dead), std::to_string(experts * loads.size())});
-  return heading(say(Say::loads_title), caption, tools) + figure("loads", maps, caption, table);
+  const std::string tools = first.size() < 2 ? "" : "<span class=\"group\"><span class=\"of\">" + in_both(say(Say::column_layer)) + "</span>" + tabs + "</span>";
+  if (arms.size() > 1) maps = "<div class=\"panels layers\">" + maps + "</div>";
+  return heading(say(Say::loads_title), arms.size() > 1 ? say(Say::loads_of_arms) : words, tools) + figure("loads", maps, words, table);
 }
 
 std::string draw_specialisation(Page& page) {

@@ -115,6 +115,7 @@ GAMUT_SAY(verdict_lowest_unresolved, ", a difference that is not resolved", "，
 // Routing.
 GAMUT_SAY(loads_title, "Where the tokens went", "token 去了哪里")
 GAMUT_SAY(loads_caption, "The busiest expert took {0} at first and {1} at the end; balanced would be {2}. ", "最忙的专家起初承担 {0}，最后 {1}；均衡时为 {2}。")
+GAMUT_SAY(loads_of_arms, "Share of tokens of each expert over training, one row an expert: what is evenly dark is balanced.", "训练过程中各专家的 token 份额，每行一位专家：颜色均匀即为均衡。")
 GAMUT_SAY(loads_none_dead, "None died.", "没有专家失活。")
 GAMUT_SAY(loads_dead, "{0} of {1} experts died.", "{1} 个专家中有 {0} 个失活。")
 GAMUT_SAY(expert_number, "expert {0}", "专家 {0}")

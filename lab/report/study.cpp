@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lab/report/svg.h"
+
 namespace gamut {
 
 const Json& member(const Json& object, const std::string& key) {
@@ -36,10 +38,10 @@ Text short_name(const Json& arm) {
 }
 
 int slot_of(const Json& study, const Json& arm) {
-  if (const auto slot = number(arm, "slot")) return std::clamp(static_cast<int>(*slot), 0, 6);
+  if (const auto slot = number(arm, "slot")) return std::clamp(static_cast<int>(*slot), 0, kSlots - 1);
   const Json& arms = study.at("arms");
   for (size_t i = 0; i < arms.size(); ++i) {
-    if (arms[i].at("id") == arm.at("id")) return static_cast<int>(i % 7);
+    if (arms[i].at("id") == arm.at("id")) return static_cast<int>(i % kHues);
   }
   return 6;
 }

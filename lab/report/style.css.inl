@@ -61,7 +61,7 @@ html:has(#lang-zh:checked) :is(span, tspan)[lang=en] { display: none }
 .halves > section { margin-top: 0; display: flex; flex-direction: column }
 .halves figure { margin-top: 16px }
 
-.alone { max-width: 520px } .alone figure { margin-top: 16px }
+.alone { max-width: 520px } .alone figure { margin-top: 16px } .loads.alone:has(.panels) { max-width: none }
 
 figure { margin: 0 }
 svg { display: block; width: 100%; height: auto; overflow: visible }

@@ -126,7 +126,7 @@ void Svg::marker(Point at, int slot, double radius, const std::string& classes) 
     for (const Point& c : corners) moved.push_back({at.x + c.x * r, at.y + c.y * r});
     body_ += fmt::format("<path class=\"{}\" d=\"{}Z\"/>", arm, points_of(moved, 'M'));
   };
-  switch (slot % 4) {
+  switch ((slot + slot / kHues) % 4) {
     case 0:
       body_ += fmt::format("<circle class=\"{}\" cx=\"{}\" cy=\"{}\" r=\"{}\"/>", arm, coordinate(at.x), coordinate(at.y),
                            coordinate(r));

@@ -35,7 +35,8 @@ struct Place {  // where a text's baseline begins, is centred, or ends
   Anchor anchor = Anchor::start;
 };
 
-// Arms differ in hue (class s0 … s6), in dash (style sheet) and in the shape of their marker.
+// Arms differ in hue (class s0 … s6), in dash (style sheet) and in the shape of their marker; further ones have the same hues with other dashes.
+constexpr int kHues = 7, kSlots = 21;
 std::string arm_class(int slot);
 
 class Svg {

@@ -29,7 +29,7 @@ struct FfnValues {
 // FFNs whose results add up, as one of all their hidden units.
 FfnValues side_by_side(std::span<const FfnValues> parts);
 
-// Parameters below `prefix`, named as add_ffn names them; expert < 0: a dense layer.
+// Parameters below `prefix` ("layers.0.channel."), named as add_ffn names them; expert < 0: a dense layer.
 FfnValues read_ffn(const Parameters& parameters, const std::string& prefix, int64_t expert = -1);
 void write_ffn(Parameters& parameters, const std::string& prefix, int64_t expert, const FfnValues& values);
 
