@@ -55,7 +55,7 @@ constexpr Step kSteps[] = {{"experts 4 → 8, same size", "专家 4 → 8，大�
 class Granularity : public MixtureContest {
  public:
   Granularity(const LabContext& context, const TieredSettings<ContestTier>& s)
-      : MixtureContest("granularity", context, s, granularity_arms(), {.size = [](const Rung& rung) { return usual_hidden(rung) / 2 / 4 * 4; }, .size_step = 4}) {}
+      : MixtureContest("granularity", context, s, granularity_arms(), {.size = [](const Rung& rung) { return usual_hidden(rung) / 2 / 4 * 4; }, .size_step = 2}) {}
 
  protected:
   void work() override { race_arms(1); }

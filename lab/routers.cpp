@@ -59,7 +59,7 @@ bool is_causal(const Outcome& o) { return o.arm != "expert_choice"; }
 class Routers : public MixtureContest {
  public:
   Routers(const LabContext& context, const TieredSettings<ContestTier>& s)
-      : MixtureContest("routers", context, s, router_arms(), {.size = [](const Rung& rung) { return usual_hidden(rung) / kTaken / 4 * 4; }, .size_step = 4}) {}
+      : MixtureContest("routers", context, s, router_arms(), {.size = [](const Rung& rung) { return usual_hidden(rung) / kTaken / 4 * 4; }, .size_step = 2}) {}
 
  protected:
   void work() override { race_arms(1); }

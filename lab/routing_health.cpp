@@ -64,7 +64,7 @@ class RoutingHealth : public MixtureContest {
   RoutingHealth(const LabContext& context, const TieredSettings<HealthTier>& s)
       : MixtureContest("routing-health", context, {s, s.tier}, health_arms(),
                        {.size = [](const Rung& rung) { return usual_hidden(rung) / kTaken / 4 * 4; },
-                        .size_step = 4,
+                        .size_step = 2,
                         .extra_runs = 1.3 * (3 * s.tier.cell_share * static_cast<double>(s.tier.experts.size() * s.tier.taken.size() * s.tier.router_rates.size()) + static_cast<double>(s.tier.losses.size() + s.tier.biases.size())),
                         .probe =
                             [sets = s.tier.sets](Trainer& trainer, const std::string&) {

@@ -190,6 +190,7 @@ std::string draw_specialisation(Page& page) {
   for (size_t e = 0; e < most_experts; ++e) columns.push_back({say(Say::expert_number, {std::to_string(e)}), true});
   Table table(columns);
   bool beyond = false;
+  const bool several = std::any_of(layers.begin(), layers.end(), [&](const Json& layer) { return layer.at("arm") != layers[0].at("arm"); });
   for (const Json& layer : layers) {
     const Json* arm = arm_with_id(page.study, layer.at("arm"));
     const int slot = arm ? slot_of(page.study, *arm) : 1;
@@ -200,12 +201,13 @@ std::string draw_specialisation(Page& page) {
     const double width = (kWidth - kLeft) / static_cast<double>(experts),
                  height = kTop + kRow * static_cast<double>(shares.size());
     Svg svg(kWidth, height + 22, "heat", alternative_id("specialisation"));
-    svg.text(say(Say::layer_number, {layer.at("layer").dump()}), {kLeft, 12}, 11, "strong", true);
+    const Text number_of_layer = say(Say::layer_number, {layer.at("layer").dump()});
+    svg.text(arm && several ? short_name(*arm) + Text(", ", "，") + number_of_layer : number_of_layer, {kLeft, 12}, 11, "strong", true);
     Ink ink;
     std::string figures;
     for (size_t d = 0; d < shares.size(); ++d) {
       const std::string domain = layer.at("domains").at(d);
-      std::vector<std::string> cells{layer.at("layer").dump(), in_both(domain_name(page.study, domain))};
+      std::vector<std::string> cells{(arm && several ? in_both(short_name(*arm)) + " " : "") + layer.at("layer").dump(), in_both(domain_name(page.study, domain))};
       svg.text(domain_name(page.study, domain), {kLeft - 7, kTop + kRow * (static_cast<double>(d) + 0.66), Anchor::end}, 10,
                "tick");
       for (size_t e = 0; e < experts; ++e) {

@@ -30,7 +30,9 @@ class Lab:
         expect(len(study["arms"]) == arms and not study["failed"], f"{name}: every arm ran", study["failed"])
         expect(all(arm["curves"] and all(math.isfinite(x) for x in arm["curves"][0]["bpb"]["all"]) for arm in study["arms"] if arm["id"] != "expert_choice"), f"{name}: every arm has a curve")
         flops = next(row for row in study["held_equal"] if "FLOPs" in row["what"]["en"])
-        expect(not flops["mismatch"], f"{name}: compute agrees", flops)
+        # Experts have whole hidden units, some ten at this width.
+        apart = float(flops["value"]["en"].split()[1])
+        expect(apart < 4 and flops["mismatch"] == (apart > 1), f"{name}: compute agrees as far as whole units allow, and the report says when it does not", flops)
         page = (self.work / name / "report.html").read_text()
         expect(len(page) < 3e6 and all(f'class="{part}' in page for part in ("standings", "tables", "plots", "loads", "literature")), f"{name}: the report has its sections")
         expect(all(row["verdict"] in ("agrees", "differs", "unresolved") for row in study["literature"]), f"{name}: findings stand beside the literature")
