@@ -71,7 +71,7 @@ def upcycling(lab):
     runs = lab.outcomes("upcycling", "seed1")
     expect(runs["copy"]["bpb"][0] < runs["scratch"]["bpb"][0] - 0.3, "and begin where it ended", [runs[a]["bpb"][0] for a in ("copy", "scratch")])
     alike = {arm: runs[arm]["watched"][0]["cosine"] for arm in ("copy", "drop", "scratch")}
-    expect(alike["copy"] > 0.95 > alike["drop"] > 0.1 > abs(alike["scratch"]), "copies are alike at first", alike)
+    expect(alike["copy"] > 0.8 > alike["drop"] > 0.1 > abs(alike["scratch"]), "copies are alike at first", alike)
     flops = {arm: run["flops"][-1] for arm, run in runs.items()}
     expect(abs(flops["scratch_total"] / flops["scratch"] - 2) < 0.05 and abs(flops["copy"] / flops["continue"] - 1) < 0.03, "compute is as promised", flops)
 
