@@ -13,7 +13,7 @@ namespace gamut::kernels {
 
 // loss_N[n] = w·(logsumexp(row) − row[target]) with the row's weight w, or 0 where target < 0 (ignored).
 // d_logits = w·scale · (softmax − onehot) (+ w·scale · 2·z·lse·softmax), rounded to T; 0 in ignored rows.
-// Logits are P; d_logits may be null (evaluation).
+// Logits are P; d_logits may be null (evaluation), or the logits themselves where types agree.
 template <class T> struct CrossEntropy {
   using P = accumulator<T>;
   int64_t rows, vocab;
@@ -25,6 +25,7 @@ template <class T> struct CrossEntropy {
   P* loss_N;
   P* lse_N;     // ?
   T* d_logits_NV;  // ?
+  P* exp_NV = nullptr;  // ? room for the exponentials between the sum and the gradient, which else are made twice; may be the logits
 };
 template <class T> using CrossEntropyFn = void (*)(const CrossEntropy<T>&);
 template <class T> const Candidates<CrossEntropyFn<T>>& cross_entropy();

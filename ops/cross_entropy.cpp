@@ -34,7 +34,8 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
   HeadLoss result{tape.empty({1}, p), tape.empty({n}, p)};
   const bool train = tape.training() && (hidden.needs_grad() || w.needs_grad());
   const Tensor logits = tape.empty({slice, v}, p), lse = tape.empty({slice}, p);
-  const Tensor d_logits = train ? tape.empty({slice, v}, hidden.dtype()) : Tensor();
+  const bool changed = softcap > 0;  // the gradient of what changes logits needs them once more
+  const Tensor d_logits = !train ? Tensor() : hidden.dtype() == p && !changed ? logits : tape.empty({slice, v}, hidden.dtype());
   const Tensor d_hidden = train && hidden.needs_grad() ? tape.empty(hidden.shape(), hidden.dtype()) : Tensor();
   const GradSlot dw = train ? tape.slot(w.grad()) : GradSlot{};
   const Tensor db = train && bias ? tape.sum_slot(bias.grad()) : Tensor();
@@ -58,13 +59,13 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
         tape.pool().parallel_for((rows + kBlock - 1) / kBlock, [&](int64_t block, int) {
           const int64_t r = block * kBlock, count = std::min(kBlock, rows - r) * v;
           P* const capped = logits.data<P>() + r * v;
-          if (softcap > 0)
+          if (changed)
             kernels::map_forward<P>().best().fn({.formula = kernels::Formula::softcap, .c0 = static_cast<P>(softcap), .c1 = static_cast<P>(1 / softcap), .rows = 1, .d = count, .in_ND = {capped},
                                                  .vector_D = {}, .out_ND = capped});
           kernels::cross_entropy<T>().best().fn({.rows = std::min(kBlock, rows - r), .vocab = v, .logits_NV = logits.data<P>() + r * v, .target_N = goal + r,
               .weight_N = weight ? weight.data<P>() + first + r : nullptr, .scale = static_cast<P>(scale), .z = static_cast<P>(z), .loss_N = result.token_N.data<P>() + first + r, .lse_N = lse.data<P>() + r,
-              .d_logits_NV = train ? d_logits.data<T>() + r * v : nullptr});
-          if (softcap > 0 && train) {
+              .d_logits_NV = train ? d_logits.data<T>() + r * v : nullptr, .exp_NV = changed ? nullptr : capped});
+          if (changed && train) {
             const auto inverse = static_cast<P>(1 / softcap);
             T* const g = d_logits.data<T>() + r * v;
             for (int64_t i = 0; i < count; ++i) g[i] = T(static_cast<P>(g[i]) * (1 - (capped[i] * inverse) * (capped[i] * inverse)));

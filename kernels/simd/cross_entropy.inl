@@ -14,30 +14,47 @@ template <class T> void cross_entropy(const CrossEntropy<T>& a) {
     const float* logits_V = a.logits_NV + n * a.vocab;
     T* d_logits_V = a.d_logits_NV ? a.d_logits_NV + n * a.vocab : nullptr;
     const int32_t target = a.target_N[n];
-    if (target < 0) {
-      a.loss_N[n] = 0;
+    const auto clear = [&] {
       if (d_logits_V) sweep(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, F{}, part); });
-      if (!a.lse_N) continue;
+    };
+    if (target < 0) a.loss_N[n] = 0;
+    if (target < 0 && !a.lse_N) {
+      clear();
+      continue;
     }
     const F lowest = set1(-__builtin_inff());
     F tops[4] = {lowest, lowest, lowest, lowest};
-    sweep4(a.vocab, [&](int64_t i, auto part, int slot)
-                        GAMUT_INLINED { tops[slot] = max(keep(load(logits_V + i, part), part, lowest), tops[slot]); });
+    sweep4(a.vocab, [&](int64_t i, auto part, int slot) GAMUT_INLINED { tops[slot] = max(keep(load(logits_V + i, part), part, lowest), tops[slot]); });
     const float top = highest(max(max(tops[0], tops[1]), max(tops[2], tops[3])));
+    const float shifted = target < 0 ? 0 : logits_V[target] - top;  // before anything may overwrite it
+    float* exp_V = a.exp_NV ? a.exp_NV + n * a.vocab : nullptr;
+    if constexpr (sizeof(T) == sizeof(float)) exp_V = d_logits_V;
     F sums[4] = {};
-    sweep4(a.vocab,
-           [&](int64_t i, auto part, int slot) GAMUT_INLINED { sums[slot] += keep(exp(load(logits_V + i, part) - top), part); });
+    if (exp_V && d_logits_V && target >= 0) {
+      sweep4(a.vocab, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
+        const F e = exp(load(logits_V + i, part) - top);
+        store(exp_V + i, e, part);
+        sums[slot] += keep(e, part);
+      });
+    } else {
+      exp_V = nullptr;
+      sweep4(a.vocab, [&](int64_t i, auto part, int slot) GAMUT_INLINED { sums[slot] += keep(exp(load(logits_V + i, part) - top), part); });
+    }
     const float total = sum4(sums), log_total = __builtin_logf(total), lse = top + log_total;
     if (a.lse_N) a.lse_N[n] = lse;
-    if (target < 0) continue;
+    if (target < 0) {
+      clear();
+      continue;
+    }
 
-    const float shifted = logits_V[target] - top;  // before the gradient may overwrite it
     const float weight = a.weight_N ? a.weight_N[n] : 1.0f, scale = weight * a.scale;
     a.loss_N[n] = weight * (log_total - shifted);
     if (!d_logits_V) continue;
     const float each = scale * (1 + 2 * a.z * lse) / total;
-    sweep(a.vocab,
-          [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, each * exp(load(logits_V + i, part) - top), part); });
+    if (exp_V)
+      sweep(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, each * load(exp_V + i, part), part); });
+    else
+      sweep(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, each * exp(load(logits_V + i, part) - top), part); });
     store1(d_logits_V + target, each * exp(set1(shifted))[0] - scale);
   }
 }

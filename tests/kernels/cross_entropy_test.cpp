@@ -51,7 +51,23 @@ template <class T> void check(int64_t vocab, double spread, double z) {
           .lse_N = nullptr,
           .d_logits_NV = nullptr});
     EXPECT_TRUE(loss_alone.same_bits(loss_s)) << what << ": the loss must not depend on whether a gradient is wanted";
-    if constexpr (sizeof(T) == 4) {
+    if constexpr (sizeof(T) == 2) {  // exponentials kept where the logits were
+      Span<P> overwritten(logits, 1);
+      Span<T> again(rows * vocab, 3);
+      c.fn({.rows = rows,
+            .vocab = vocab,
+            .logits_NV = overwritten.data(),
+            .target_N = target.data(),
+            .scale = scale,
+            .z = static_cast<P>(z),
+            .loss_N = loss_alone.data(),
+            .lse_N = lse_s.data(),
+            .d_logits_NV = again.data(),
+            .exp_NV = overwritten.data()});
+      EXPECT_TRUE(again.same_bits(d_s)) << what << " with exponentials kept";
+      EXPECT_TRUE(loss_alone.same_bits(loss_s)) << what << " with exponentials kept";
+      expect_close<float>(lse_s.values(), lse, 3e-7, sum_error, what + " lse with exponentials kept");
+    } else {
       Span<float> in_place(logits, 1);
       c.fn({.rows = rows,
             .vocab = vocab,
@@ -60,9 +76,10 @@ template <class T> void check(int64_t vocab, double spread, double z) {
             .scale = scale,
             .z = static_cast<P>(z),
             .loss_N = loss_s.data(),
-            .lse_N = nullptr,
+            .lse_N = lse_s.data(),
             .d_logits_NV = in_place.data()});
       EXPECT_TRUE(in_place.same_bits(Span<float>(d_s.values()))) << what << " in place";
+      expect_close<float>(lse_s.values(), lse, 3e-7, sum_error, what + " lse in place");
     }
   }
 }
