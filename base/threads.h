@@ -39,9 +39,9 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  // Calls run(task, thread) for every task in 0 … tasks−1, tasks taken in order from a shared counter; thread is
-  // 0 … threads()−1. Returns when all are done. One thread calls at a time; a call from within a task runs all its tasks
-  // on that task's thread. The first exception stops the loop and is rethrown here.
+  // Calls run(task, thread) for every task in 0 … tasks−1 and returns when all are done; thread is 0 … threads()−1. Thread t takes part t of
+  // threads() equal parts in order, then helps the others: loops cut alike over the same rows find them in their own core's caches. One thread
+  // calls at a time; a call from within a task runs all its tasks on that task's thread. The first exception stops the loop and is rethrown here.
   void parallel_for(int64_t tasks, TaskRef run);
 
   // Scratch memory of a thread, at least `bytes`, 64-byte aligned; kept between calls, contents undefined.
