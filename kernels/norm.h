@@ -27,6 +27,7 @@ template <class T> struct NormForward {
   T* out_ND;          // may be x, y or sum
   P* mean_N;          // ? LayerNorm only
   P* inv_N;           // 1/sqrt(mean(x²)+eps), or 1/sqrt(var+eps) with population variance
+  bool past_caches = false;  // a hint: sum and out are too large for caches and may be written around them
 };
 template <class T> struct NormBackward {
   using P = accumulator<T>;
@@ -41,6 +42,7 @@ template <class T> struct NormBackward {
   T* dx_ND;           // gradient of sum (so of x and of y); may be d_out or d_sum
   P* d_gain_D;        // ? accumulated (+=) over these rows, in row order
   P* d_bias_D;        // ? likewise
+  bool past_caches = false;  // a hint, as above, for dx
 };
 
 template <class T> using NormForwardFn = void (*)(const NormForward<T>&);

@@ -6,6 +6,9 @@
 namespace gamut::ops {
 namespace {
 
+// With several tensors of this size at once, none stays in a cache until the next operation reads it.
+bool past_caches(const Tensor& x) { return x.bytes() >= (size_t{16} << 20); }
+
 template <class P> const P* pointer(const Tensor& t) { return t ? t.data<P>() : nullptr; }
 
 template <class T> void forward(Tape& tape, const Tensor& x, const Tensor& y, const NormWeight& norm, AddNorm& r, Tensor& mean, Tensor& inv) {
@@ -13,10 +16,19 @@ template <class T> void forward(Tape& tape, const Tensor& x, const Tensor& y, co
   const int64_t d = x.width();
   for_row_blocks(tape, x.rows(), [&](int64_t first, int64_t rows, int) {
     const int64_t at = first * d;
-    kernels::norm_forward<T>().best().fn({.kind = norm.kind, .rows = rows, .d = d, .eps = norm.eps, .x_ND = x.data<T>() + at,
-        .y_ND = y ? y.data<T>() + at : nullptr, .gain_D = pointer<P>(norm.gain_D), .bias_D = pointer<P>(norm.bias_D),
-        .sum_ND = y ? r.sum.data<T>() + at : nullptr, .out_ND = r.out.data<T>() + at,
-        .mean_N = mean ? mean.data<P>() + first : nullptr, .inv_N = inv.data<P>() + first});
+    kernels::norm_forward<T>().best().fn({.kind = norm.kind,
+                                          .rows = rows,
+                                          .d = d,
+                                          .eps = norm.eps,
+                                          .x_ND = x.data<T>() + at,
+                                          .y_ND = y ? y.data<T>() + at : nullptr,
+                                          .gain_D = pointer<P>(norm.gain_D),
+                                          .bias_D = pointer<P>(norm.bias_D),
+                                          .sum_ND = y ? r.sum.data<T>() + at : nullptr,
+                                          .out_ND = r.out.data<T>() + at,
+                                          .mean_N = mean ? mean.data<P>() + first : nullptr,
+                                          .inv_N = inv.data<P>() + first,
+                                          .past_caches = past_caches(x)});
   });
 }
 
@@ -27,10 +39,19 @@ void backward(Tape& tape, const NormWeight& norm, const Tensor& sum, const Tenso
   const int64_t d = sum.width();
   sum_over_rows<P>(tape, sum.rows(), weight_grads, [&](int64_t first, int64_t rows, P* const* partial) {
     const int64_t at = first * d;
-    kernels::norm_backward<T>().best().fn({.kind = norm.kind, .rows = rows, .d = d, .sum_ND = sum.data<T>() + at,
-        .gain_D = pointer<P>(norm.gain_D), .mean_N = mean ? mean.data<P>() + first : nullptr, .inv_N = inv.data<P>() + first,
-        .d_out_ND = d_out.data<T>() + at, .d_sum_ND = d_sum ? d_sum.data<T>() + at : nullptr, .dx_ND = dx.data<T>() + at,
-        .d_gain_D = weight_grads.size() > 0 ? partial[0] : nullptr, .d_bias_D = weight_grads.size() > 1 ? partial[1] : nullptr});
+    kernels::norm_backward<T>().best().fn({.kind = norm.kind,
+                                           .rows = rows,
+                                           .d = d,
+                                           .sum_ND = sum.data<T>() + at,
+                                           .gain_D = pointer<P>(norm.gain_D),
+                                           .mean_N = mean ? mean.data<P>() + first : nullptr,
+                                           .inv_N = inv.data<P>() + first,
+                                           .d_out_ND = d_out.data<T>() + at,
+                                           .d_sum_ND = d_sum ? d_sum.data<T>() + at : nullptr,
+                                           .dx_ND = dx.data<T>() + at,
+                                           .d_gain_D = weight_grads.size() > 0 ? partial[0] : nullptr,
+                                           .d_bias_D = weight_grads.size() > 1 ? partial[1] : nullptr,
+                                           .past_caches = past_caches(sum)});
   });
 }
 

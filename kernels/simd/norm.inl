@@ -5,56 +5,54 @@
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
-template <class T, bool kLayer> void norm_forward_rows(const NormForward<T>& a) {
+template <class T> GAMUT_INLINE void fetch(const T* p) { __builtin_prefetch(p); }
+
+template <class T, bool kLayer, bool kAdd, bool kPast> void norm_forward_rows(const NormForward<T>& a) {
   const float d = static_cast<float>(a.d), eps = static_cast<float>(a.eps);
   for (int64_t n = 0; n < a.rows; ++n) {
-    const T* s_D = a.x_ND + n * a.d;
+    const T *x_D = a.x_ND + n * a.d, *y_D = kAdd ? a.y_ND + n * a.d : nullptr;
+    const auto summed = [&](int64_t i, auto part) GAMUT_INLINED {
+      if constexpr (kAdd) return rounded<T>(load(x_D + i, part) + load(y_D + i, part));
+      else return load(x_D + i, part);
+    };
     F sums[4] = {}, squares[4] = {};
-    if (a.y_ND) {
-      const T *x_D = s_D, *y_D = a.y_ND + n * a.d;
-      T* sum_D = a.sum_ND + n * a.d;
-      sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-        const F s = rounded<T>(load(x_D + i, part) + load(y_D + i, part));
-        store(sum_D + i, s, part);
-        if constexpr (kLayer)
-          sums[slot] += s;
-        else
-          squares[slot] = madd(s, s, squares[slot]);
-      });
-      s_D = sum_D;
-    } else {
-      sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-        const F s = load(s_D + i, part);
-        if constexpr (kLayer)
-          sums[slot] += s;
-        else
-          squares[slot] = madd(s, s, squares[slot]);
-      });
-    }
+    sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
+      const F s = summed(i, part);
+      if constexpr (kLayer)
+        sums[slot] += s;
+      else
+        squares[slot] = madd(s, s, squares[slot]);
+    });
     float mean = 0;
     if constexpr (kLayer) {
       mean = sum4(sums) / d;
       if (a.mean_N) a.mean_N[n] = mean;
       sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-        const F c = keep(load(s_D + i, part) - mean, part);
+        const F c = keep(summed(i, part) - mean, part);
         squares[slot] = madd(c, c, squares[slot]);
       });
     }
     const float inv = 1 / __builtin_sqrtf(sum4(squares) / d + eps);
     a.inv_N[n] = inv;
-    T* out_D = a.out_ND + n * a.d;
+    T *sum_D = kAdd ? a.sum_ND + n * a.d : nullptr, *out_D = a.out_ND + n * a.d;
     sweep(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
-      F y = load(s_D + i, part);
+      fetch(x_D + a.d + i);  // memory is read all the time
+      F y = summed(i, part);
+      if constexpr (kAdd) {
+        fetch(y_D + a.d + i);
+        put<kPast>(sum_D + i, y, part);
+      }
       if constexpr (kLayer) y -= mean;
       y *= inv;
       if (a.gain_D) y *= load(a.gain_D + i, part);
       if (kLayer && a.bias_D) y += load(a.bias_D + i, part);
-      store(out_D + i, y, part);
+      put<kPast>(out_D + i, y, part);
     });
   }
+  if constexpr (kPast) finish_puts();
 }
 
-template <class T, bool kLayer> void norm_backward_rows(const NormBackward<T>& a) {
+template <class T, bool kLayer, bool kPast> void norm_backward_rows(const NormBackward<T>& a) {
   const float d = static_cast<float>(a.d);
   for (int64_t n = 0; n < a.rows; ++n) {
     const T *s_D = a.sum_ND + n * a.d, *d_out_D = a.d_out_ND + n * a.d;
@@ -74,6 +72,8 @@ template <class T, bool kLayer> void norm_backward_rows(const NormBackward<T>& a
     const float ux_mean = sum4(ux_sum) * inv / d;
     T* dx_D = a.dx_ND + n * a.d;
     sweep(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+      fetch(s_D + a.d + i);
+      fetch(d_out_D + a.d + i);
       const F d_out = load(d_out_D + i, part);
       F c = load(s_D + i, part), u = d_out;
       if constexpr (kLayer) c -= mean;
@@ -81,21 +81,30 @@ template <class T, bool kLayer> void norm_backward_rows(const NormBackward<T>& a
       if (a.gain_D) u *= load(a.gain_D + i, part);
       if constexpr (kLayer) u -= u_mean;
       F dx = inv * nmadd(x_hat, set1(ux_mean), u);
-      if (d_sum_D) dx += load(d_sum_D + i, part);
+      if (d_sum_D) {
+        fetch(d_sum_D + a.d + i);
+        dx += load(d_sum_D + i, part);
+      }
       if (a.d_gain_D) store(a.d_gain_D + i, madd(d_out, x_hat, load(a.d_gain_D + i, part)), part);
       if (kLayer && a.d_bias_D) store(a.d_bias_D + i, load(a.d_bias_D + i, part) + d_out, part);
-      store(dx_D + i, dx, part);
+      put<kPast>(dx_D + i, dx, part);
     });
   }
+  if constexpr (kPast) finish_puts();
 }
 
 }  // namespace
 
 template <class T> void norm_forward(const NormForward<T>& a) {
-  a.kind == NormKind::layer ? norm_forward_rows<T, true>(a) : norm_forward_rows<T, false>(a);
+  const bool past = a.past_caches && can_put(a.out_ND, a.d) && (!a.y_ND || can_put(a.sum_ND, a.d));
+  const auto run = [&]<bool kLayer, bool kAdd>() { past ? norm_forward_rows<T, kLayer, kAdd, true>(a) : norm_forward_rows<T, kLayer, kAdd, false>(a); };
+  if (a.kind == NormKind::layer) a.y_ND ? run.template operator()<true, true>() : run.template operator()<true, false>();
+  else a.y_ND ? run.template operator()<false, true>() : run.template operator()<false, false>();
 }
 template <class T> void norm_backward(const NormBackward<T>& a) {
-  a.kind == NormKind::layer ? norm_backward_rows<T, true>(a) : norm_backward_rows<T, false>(a);
+  const bool past = a.past_caches && can_put(a.dx_ND, a.d);
+  if (a.kind == NormKind::layer) past ? norm_backward_rows<T, true, true>(a) : norm_backward_rows<T, true, false>(a);
+  else past ? norm_backward_rows<T, false, true>(a) : norm_backward_rows<T, false, false>(a);
 }
 
 template void norm_forward(const NormForward<float>&);

@@ -205,6 +205,47 @@ GAMUT_INLINE void store(bf16* p, F x, Some some) {
   for (int64_t i = 0; i < some.count; ++i) p[i].bits = h[i];
 #endif
 }
+
+// Whole vectors written around the caches, so that lines nobody reads soon are not read from memory first; can_put: rows of d elements
+// from p on begin where such stores may. finish_puts() before another thread reads.
+template <class T> GAMUT_INLINE bool can_put(const T* p, int64_t d) {
+  constexpr uintptr_t kVector = W * sizeof(T);
+  return kVector >= 16 && reinterpret_cast<uintptr_t>(p) % kVector == 0 && d % W == 0;
+}
+GAMUT_INLINE void put_past(float* p, F x) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, x);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, x);
+#elif defined(__SSE2__)
+  _mm_stream_ps(p, x);
+#else
+  store(p, x);
+#endif
+}
+GAMUT_INLINE void put_past(bf16* p, F x) {
+  [[maybe_unused]] void* const to = p;
+#if defined(__AVX512F__)
+  _mm256_stream_si256(static_cast<__m256i*>(to), (__m256i)narrowed(x));
+#elif defined(__AVX2__)
+  _mm_stream_si128(static_cast<__m128i*>(to), (__m128i)narrowed(x));
+#else
+  store(p, x);
+#endif
+}
+GAMUT_INLINE void finish_puts() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+// store(), or past the caches where that was asked for and the vector is whole.
+template <bool kPast, class T> GAMUT_INLINE void put(T* p, F x, All part) {
+  if constexpr (kPast)
+    put_past(p, x);
+  else
+    store(p, x, part);
+}
+template <bool kPast, class T> GAMUT_INLINE void put(T* p, F x, Some part) { store(p, x, part); }
 GAMUT_INLINE float load1(const float* p) { return *p; }
 GAMUT_INLINE float load1(const bf16* p) {
   const uint32_t u = static_cast<uint32_t>(p->bits) << 16;

@@ -163,6 +163,39 @@ TEST(Norm, BackwardIsTheDerivative) {
   }
 }
 
+template <class T> void check_past_caches() {
+  using P = accumulator<T>;
+  constexpr int64_t kRows = 3, kWidth = 96, kAll = kRows * kWidth;
+  const auto numbers_at = [](T* to, int seed) {
+    const auto values = numbers<T>(kAll, seed);
+    for (int64_t i = 0; i < kAll; ++i) to[i] = T(static_cast<P>(values[static_cast<size_t>(i)]));
+  };
+  alignas(64) T x[kAll], y[kAll], d_sum[kAll], sum[2][kAll], out[2][kAll], dx[2][kAll];
+  P mean[kRows], inv[kRows];
+  numbers_at(x, 1);
+  numbers_at(y, 2);
+  numbers_at(d_sum, 3);
+  const auto forward = norm_forward<T>().runnable_here();
+  const auto backward = norm_backward<T>().runnable_here();
+  for (const NormKind kind : {NormKind::rms, NormKind::layer})
+    for (size_t c = 0; c < forward.size(); ++c) {
+      for (const bool past : {false, true}) {
+        forward[c].fn({.kind = kind, .rows = kRows, .d = kWidth, .eps = 1e-5, .x_ND = x, .y_ND = y, .gain_D = nullptr, .bias_D = nullptr,
+                       .sum_ND = sum[past], .out_ND = out[past], .mean_N = mean, .inv_N = inv, .past_caches = past});
+        backward[c].fn({.kind = kind, .rows = kRows, .d = kWidth, .sum_ND = sum[0], .gain_D = nullptr, .mean_N = mean, .inv_N = inv, .d_out_ND = y,
+                        .d_sum_ND = d_sum, .dx_ND = dx[past], .d_gain_D = nullptr, .d_bias_D = nullptr, .past_caches = past});
+      }
+      EXPECT_EQ(std::memcmp(sum[0], sum[1], sizeof sum[0]), 0) << forward[c].name;
+      EXPECT_EQ(std::memcmp(out[0], out[1], sizeof out[0]), 0) << forward[c].name;
+      EXPECT_EQ(std::memcmp(dx[0], dx[1], sizeof dx[0]), 0) << forward[c].name;
+    }
+}
+
+TEST(Norm, WritingPastTheCachesChangesNoBit) {
+  check_past_caches<float>();
+  check_past_caches<bf16>();
+}
+
 TEST(Norm, RowsDoNotDependOnTheirNeighboursAndAliasingIsAllowed) {
   const int64_t rows = 5, d = 77;
   for (const auto& c : norm_forward<float>().runnable_here()) {
