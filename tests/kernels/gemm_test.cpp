@@ -415,6 +415,38 @@ TEST(GemmAtB, ThreadsAndNeighboursChangeNoBit) {
   }
 }
 
+// Queries, keys and values have one input, gate and up another: packed once, it gives what each alone gives.
+TEST(GemmAtB, SharedInputChangesNoBit) {
+  ThreadPool pool(2);
+  constexpr int64_t kRows = 2100, kWidth = 48;
+  for (const Tier tier : tiers_here()) {
+    const ForcedTier forced(tier);
+    for (const DType dtype : kTypes) {
+      const std::vector<int64_t> heights{300, 280, 300, 290, 300, 310, 40};  // more than share a task, another input, another cut
+      Matrix b(dtype, kRows, kWidth, 0, "b"), other(dtype, kRows, kWidth, 0, "other");
+      std::vector<Matrix> a, c;
+      std::vector<GemmAtB> problems;
+      std::vector<std::string> alone;
+      for (size_t i = 0; i < heights.size(); ++i) {
+        a.emplace_back(dtype, kRows, heights[i], 3, ("a" + std::to_string(i)).c_str());
+        c.emplace_back(sums_of(dtype), heights[i], kWidth, 2, "c");
+      }
+      for (size_t i = 0; i < heights.size(); ++i) {
+        Matrix& with = i == 3 ? other : b;
+        problems.push_back({.dtype = dtype, .a = a[i].memory.data(), .lda = a[i].ld, .b = with.memory.data(), .ldb = with.ld, .m = kRows, .p = heights[i],
+                            .q = kWidth, .c = c[i].memory.data(), .ldc = c[i].ld, .accumulate = true});
+        Matrix kept(sums_of(dtype), heights[i], kWidth, 2, "c");
+        GemmAtB g = problems.back();
+        g.c = kept.memory.data();
+        gemm_at_b(pool, {&g, 1});
+        alone.push_back(kept.bytes());
+      }
+      gemm_at_b(pool, problems);
+      for (size_t i = 0; i < heights.size(); ++i) EXPECT_EQ(c[i].bytes(), alone[i]) << name_of(tier) << " " << name_of(dtype) << " " << i;
+    }
+  }
+}
+
 TEST(Gemm, NamesTheImplementation) {
   for (const Tier tier : tiers_here()) {
     const ForcedTier forced(tier);
