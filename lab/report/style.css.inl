@@ -119,6 +119,7 @@ th:last-child, td:last-child { padding-right: 0 }
 .forest { width: 240px }
 .scroll { overflow-x: auto }
 .cost table { font-size: 12.5px } .cost th, .cost td { padding-right: 12px }
+.tables .copy { margin-bottom: 26px }
 .dot { display: inline-block; width: 9px; height: 9px; border-radius: 50%; background: var(--c); margin-right: 7px }
 
 .facts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 44px; margin: 12px 0 0 }
