@@ -259,6 +259,7 @@ void residual(Keys& k, PlainDecoder& d, const char* key, Residual parallel, bool
 void query_scalar(Keys& k, PlainDecoder& d, int64_t fallback) {
   double scalar = std::round(1e6 / (d.attention[0].scale * d.attention[0].scale)) / 1e6;
   k.number("query_pre_attn_scalar", scalar, static_cast<double>(fallback), 1e-9, 1e9);
+  k.whole("query_pre_attn_scalar");
   if (k.reading())
     for (AttentionOptions& a : d.attention) a.scale = 1 / std::sqrt(scalar);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <functional>
 #include <optional>
 
@@ -44,6 +45,12 @@ class Keys {
   bool reading() const { return cfg_; }
   Config& config() { return *cfg_; }
   Json& json() { return *out_; }
+  // When writing: a number that transformers declares an integer.
+  void whole(const char* key) {
+    if (reading()) return;
+    Json& value = json()[key];
+    if (value.is_number() && value.get<double>() == std::floor(value.get<double>())) value = static_cast<int64_t>(value.get<double>());
+  }
 
   void integer(const char* key, int64_t& value, int64_t fallback, int64_t low = 1, int64_t high = int64_t{1} << 40);
   void number(const char* key, double& value, double fallback, double low = -1e30, double high = 1e30);

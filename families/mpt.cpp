@@ -7,6 +7,7 @@ namespace {
 // The table attn_config.
 void attention_keys(Keys& k, PlainDecoder& d) {
   k.number("alibi_bias_max", d, &AttentionOptions::alibi, 8);
+  k.whole("alibi_bias_max");
   k.number_or_null("clip_qkv", d, &AttentionOptions::clip, 0);
   k.number("softmax_scale", d, &AttentionOptions::scale, d.attention[0].scale);
   k.only("alibi", true, "positions other than ALiBi");

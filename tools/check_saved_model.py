@@ -17,14 +17,17 @@ from safetensors.torch import load_file
 
 failed = False
 for folder in sys.argv[2:]:
-    encoder = transformers.AutoConfig.from_pretrained(folder).is_encoder_decoder
-    model, info = (transformers.AutoModelForSeq2SeqLM if encoder else transformers.AutoModelForCausalLM).from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True, experts_implementation="eager")  # the grouped one knows no odd sizes
+    config = transformers.AutoConfig.from_pretrained(folder)
+    encoder = config.is_encoder_decoder
+    kind = getattr(transformers, config.architectures[0])
+    experts = {"experts_implementation": "eager"} if hasattr(config, "num_experts_per_tok") else {}  # the grouped one knows no odd sizes
+    model, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **experts)
     strange = {key: sorted(value) for key, value in info.items() if value}
     chance = torch.Generator().manual_seed(1)
-    inputs = {"input_ids": torch.randint(0, model.config.vocab_size, (2, 16 if encoder else 48), generator=chance)}
+    draw = lambda rows, length: torch.randint(4, model.config.vocab_size, (rows, length), generator=chance)  # no padding, which has positions of its own in some families
+    inputs = {"input_ids": draw(2, 16 if encoder else min(48, getattr(config, "max_position_embeddings", 50) - 2))}
     if encoder:
-        inputs["decoder_input_ids"] = torch.randint(0, model.config.vocab_size, (2, 12), generator=chance)
+        inputs["decoder_input_ids"] = draw(2, 12)
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
         (work / "tokens.json").write_text(json.dumps({key: value.tolist() for key, value in inputs.items()}))

@@ -177,6 +177,17 @@ INSTANTIATE_TEST_SUITE_P(All, FamilyFixture, testing::ValuesIn(fixtures()), [](c
   return name;
 });
 
+// Other readers refuse 24.0 where they declare an integer.
+TEST(Families, WholeNumbersAreWrittenAsIntegers) {
+  ThreadPool pool(1);
+  const Device device = Device::real(pool);
+  for (const auto& [family, key] : {std::pair("gemma2", "/query_pre_attn_scalar"), std::pair("mpt", "/attn_config/alibi_bias_max")}) {
+    const TempFolder out;
+    save_model(load_model(folder_of(family), device, {.dtype = "f32"}).model, nullptr, out / "model");
+    EXPECT_TRUE(read_json(out / "model" / "config.json").at(Json::json_pointer(key)).is_number_integer()) << family;
+  }
+}
+
 TEST(Families, EverySequenceMixerIsSavedAndLoadedBitForBit) {
   ThreadPool pool(2);
   for (const auto& row : sequence_mixers())
