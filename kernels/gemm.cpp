@@ -66,6 +66,22 @@ void pack_rounded(ThreadPool& pool, const TileKernel& kernel, const float* src, 
 }
 #endif
 
+// What needs no rounding, two panels a task: neighbours in memory lie along n, or along k where the tier transposes.
+void pack_as_is(ThreadPool& pool, const TileKernel& kernel, const std::byte* src, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
+                std::byte* dst) {
+  const int64_t element = kernel.element_bytes, panel_bytes = k * kernel.b_step_bytes;
+  pool.parallel_for((n + 2 * kPanel - 1) / (2 * kPanel), [&](int64_t task, int) {
+    for (int64_t j = task * 2 * kPanel; j < std::min(n, (task + 1) * 2 * kPanel); j += kPanel) {
+      const int columns = static_cast<int>(std::min<int64_t>(kPanel, n - j));
+      std::byte* out = dst + j / kPanel * panel_bytes;
+      if (col_stride == 1)
+        kernel.pack_panel(src + j * element, row_stride * element, k, columns, out, k);
+      else
+        kernel.pack_transposed(src + j * col_stride * element, col_stride * element, k, columns, out, k);
+    }
+  });
+}
+
 }  // namespace
 
 int64_t packed_bytes(DType dtype, int64_t k, int64_t n) {
@@ -75,10 +91,13 @@ int64_t packed_bytes(DType dtype, int64_t k, int64_t n) {
 
 void pack(ThreadPool& pool, DType dtype, const void* src, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
           std::byte* dst) {
+  const TileKernel* kernel = tile_kernel(dtype);
 #if GAMUT_COMPILED_TIER >= 4
-  if (const TileKernel* kernel = tile_kernel(dtype); kernel && kernel->pack_transposed && (row_stride == 1 || col_stride == 1) && k > 0)
+  if (dtype == DType::bf16 && kernel && kernel->pack_transposed && (row_stride == 1 || col_stride == 1) && k > 0)
     return pack_rounded(pool, *kernel, static_cast<const float*>(src), k, n, row_stride, col_stride, dst);
 #endif
+  if (dtype != DType::bf16 && kernel && (col_stride == 1 || (row_stride == 1 && kernel->pack_transposed)))
+    return pack_as_is(pool, *kernel, static_cast<const std::byte*>(src), k, n, row_stride, col_stride, dst);
   ref::pack(pool, dtype, src, k, n, row_stride, col_stride, dst);
 }
 

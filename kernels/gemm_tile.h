@@ -65,7 +65,7 @@ struct TileKernel {
   void (*pack_rows)(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps);
   // Twice `twos` whole panels, `panel_bytes` apart, where that is faster than pack_panel for one after the other; else null.
   void (*pack_panels)(const std::byte* src, int64_t stride, int64_t k, int64_t twos, std::byte* out, int64_t panel_bytes, int64_t steps);
-  // The same from the other side, bf16 alone: `columns` ≤ 16 rows of `k` elements, `stride` bytes apart, become the columns of a panel.
+  // The same from the other side, where the tier has it (else null): `columns` ≤ 16 rows of `k` elements, `stride` bytes apart, become the columns of a panel.
   void (*pack_transposed)(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps);
   int64_t (*packed_row_stride)(int64_t steps);   // of A there
   int64_t (*packed_step_stride)(int64_t steps);

@@ -63,6 +63,11 @@ void pack_single(const std::byte* src, int64_t stride, int64_t k, int columns, s
   for (int64_t i = 0; i < k; ++i) _mm512_storeu_ps(out + i * 64, _mm512_maskz_loadu_ps(mask, src + i * stride));
 }
 
+// A float32 takes the place of a pair.
+void pack_transposed_single(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t steps) {
+  pack_transposed_pairs(src, stride, 2 * k, columns, out, steps);
+}
+
 // [steps][16 rows of A][even, odd] float32.
 void pack_rows_decoded(const std::byte* src, int64_t stride, int64_t k, int columns, std::byte* out, int64_t) {
   const __mmask16 mask = Sums512::mask(columns);
@@ -82,7 +87,7 @@ template <int kBytes> int64_t bytes(int64_t) { return kBytes; }
 namespace avx512 {
 const TileKernel gemm_f32{.step_k = 1, .element_bytes = 4, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 4, .b_step_bytes = 64,
                           .rows_for = rows_for<Single>, .block = block_for<Single>, .panels = 2, .pass_steps = 384, .stage = stage_copy, .in_place = true,
-                          .pack_panel = pack_single, .pack_rows = pack_single,
+                          .pack_panel = pack_single, .pack_rows = pack_single, .pack_transposed = pack_transposed_single,
                           .packed_row_stride = bytes<4>, .packed_step_stride = bytes<64>, .packed_rows = 8, .packed_panels = 2, .packed_block = packed_block<Single>, .packed_steps = 192,
                           .spin = spin<Single, 16, 1>};
 const TileKernel gemm_bf16{.step_k = 2, .element_bytes = 2, .sum_bytes = 4, .step_multiple = 1, .row_multiple = 1, .a_step_bytes = 8, .b_step_bytes = 64,
