@@ -11,6 +11,7 @@ class MaskedLanguageModel : public Objective {
   kernels::Sight sight() const override { return {.causal = false}; }
   void check(const ModelSpec& spec) const override { need_both_ways(spec); }
   std::vector<std::string> special_tokens() const override { return Masking::special_tokens(); }
+  std::vector<std::string> frame() const override { return {"[CLS]", "[SEP]"}; }
   Number number() const override { return Number::own; }
 
   Example example(const TokenRows& text, const Draw& draw) const override {

@@ -35,6 +35,9 @@ class Objective {
   // Special tokens beside the text's, in the order of the option `specials` (their ids).
   virtual std::vector<std::string> special_tokens() const { return {}; }
 
+  // Which two of them stand around every text the model reads; empty: none do.
+  virtual std::vector<std::string> frame() const { return {}; }
+
   // What the model is to read and say of some text.
   virtual Example example(const TokenRows& text, const Draw& draw) const = 0;
   // The text in which a model is to fill in the tokens marked in `hidden` [B, T] (of `targets`; runs of them as the objective hides them in training), as well

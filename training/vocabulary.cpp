@@ -6,11 +6,17 @@
 namespace gamut {
 
 std::shared_ptr<const Tokenizer> settle_vocabulary(ModelSpec& spec, std::shared_ptr<const Tokenizer> tokenizer) {
-  if (const std::vector<std::string> specials = build_objective(spec.objective)->special_tokens(); !specials.empty() && !spec.objective.options.contains("specials")) {
-    tokenizer = tokenizer->with_special_tokens(specials);
-    std::vector<int32_t> ids;
-    for (const std::string& token : specials) ids.push_back(tokenizer->id_of(token).value());
-    spec.objective.options["specials"] = ids;
+  const auto objective = build_objective(spec.objective);
+  if (const std::vector<std::string> specials = objective->special_tokens(); !specials.empty()) {
+    auto extended = tokenizer->with_special_tokens(specials);
+    Json ids = Json::array();
+    for (const std::string& token : specials) ids.push_back(extended->id_of(token).value());
+    // Ids that say what would be chosen here come from a recipe that was resolved before.
+    if (Json& given = spec.objective.options["specials"]; given.is_null() || given == ids) {
+      given = std::move(ids);
+      tokenizer = std::move(extended);
+      if (const std::vector<std::string> frame = objective->frame(); !frame.empty()) tokenizer = tokenizer->with_frame(frame[0], frame[1]);
+    }
   }
   const int64_t vocab = tokenizer->vocab_size();
   if (spec.vocab == 0) spec.vocab = vocab;

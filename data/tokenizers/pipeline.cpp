@@ -185,6 +185,29 @@ std::shared_ptr<const Tokenizer> Pipeline::with_special_tokens(std::span<const s
   return from_json(document.dump(), definition_->config, "tokenizer.json");
 }
 
+std::shared_ptr<const Tokenizer> Pipeline::with_frame(const std::string& first, const std::string& last) const {
+  if (definition_->post_processor && definition_->post_processor->frames()) return from_json(definition_->json, definition_->config, "tokenizer.json");
+  const auto token = [](const std::string& name, int type) { return Json({{"SpecialToken", {{"id", name}, {"type_id", type}}}}); };
+  const auto text = [](const char* name, int type) { return Json({{"Sequence", {{"id", name}, {"type_id", type}}}}); };
+  Json special = Json::object();
+  for (const std::string& name : {first, last}) {
+    const auto id = id_of(name);
+    if (!id) throw Error({.who = "tokenizer", .what = "has no token '" + name + "' to frame texts with"});
+    special[name] = {{"id", name}, {"ids", {*id}}, {"tokens", {name}}};
+  }
+  const Json frame = {{"type", "TemplateProcessing"},
+                      {"single", {token(first, 0), text("A", 0), token(last, 0)}},
+                      {"pair", {token(first, 0), text("A", 0), token(last, 0), text("B", 1), token(last, 1)}},
+                      {"special_tokens", special}};
+  Json document = parse_json(definition_->json, "tokenizer.json");
+  Json& processor = document["post_processor"];  // what trims offsets alone stays
+  processor = processor.is_null() ? frame : Json({{"type", "Sequence"}, {"processors", {processor, frame}}});
+  Json config = definition_->config.empty() ? Json::object() : parse_json(definition_->config, "tokenizer_config.json");
+  config["cls_token"] = first;
+  config["sep_token"] = last;
+  return from_json(document.dump(), definition_->config.empty() ? "" : config.dump(2) + "\n", "tokenizer.json");
+}
+
 void Pipeline::save(const std::filesystem::path& folder) const {
   make_folder(folder);
   write_file(folder / "tokenizer.json", definition_->json);

@@ -48,6 +48,7 @@ class Pipeline final : public Tokenizer {
   std::optional<int32_t> bos() const override { return bos_; }
   std::optional<int32_t> eos() const override { return eos_; }
   std::shared_ptr<const Tokenizer> with_special_tokens(std::span<const std::string> tokens) const override;
+  std::shared_ptr<const Tokenizer> with_frame(const std::string& first, const std::string& last) const override;
   void save(const std::filesystem::path& folder) const override;
   const std::string& hash() const override { return hash_; }
 

@@ -52,6 +52,9 @@ class Tokenizer {
 
   // The same tokenizer with these special tokens, at the end of the vocabulary where it lacks them.
   virtual std::shared_ptr<const Tokenizer> with_special_tokens(std::span<const std::string> tokens) const = 0;
+  // The same tokenizer with a post-processor that puts a text between two of its special tokens, and a second one (of type 1) before
+  // another `last`: as BERT's, [CLS] A [SEP] B [SEP]. One that adds special tokens already stays as it is.
+  virtual std::shared_ptr<const Tokenizer> with_frame(const std::string& first, const std::string& last) const = 0;
 
   // Writes tokenizer.json and tokenizer_config.json, which Hugging Face `tokenizers` and `transformers` open.
   virtual void save(const std::filesystem::path& folder) const = 0;
