@@ -115,49 +115,26 @@ Tensor softmax_over_rows(Tape& tape, const Tensor& logits, int64_t length) {
   return p;
 }
 
-Tensor mix_tokens(Tape& tape, const Tensor& w, const Tensor& x, int64_t batch) {
+Tensor mix(Tape& tape, const Tensor& w, const Tensor& from, int64_t batch, MixTo to) {
   const auto timing = tape.time("mix");
-  const Sizes z{batch, x.rows() / batch, w.width(), x.width()};
-  const Tensor out = tape.output({batch * z.slots, z.d}, x.dtype(), {w, x});
-  const Cost cost = cost_of(z, size_of(x.dtype()));
+  const bool slots = to == MixTo::slots;
+  const Sizes z{batch, w.rows() / batch, w.width(), from.width()};
+  const Tensor out = tape.output({slots ? batch * z.slots : w.rows(), z.d}, from.dtype(), {w, from});
+  const Cost cost = cost_of(z, size_of(from.dtype()));
   tape.count("mix", cost);
-  if (tape.runs()) to_slots(tape, z, w, x, out);
+  if (tape.runs()) (slots ? to_slots : to_tokens)(tape, z, w, from, out);
   if (out.needs_grad())
     tape.record("mix", [=, cell = out.grad()](Tape& t) {
       const Tensor g = cell->take();
       if (!g) return;
       t.count("mix", cost);
       t.count("mix", cost);
-      const Tensor dx = t.empty(x.shape(), x.dtype()), dw = t.empty(w.shape(), w.dtype());
+      const Tensor d_from = t.empty(from.shape(), from.dtype()), dw = t.empty(w.shape(), w.dtype());
       if (t.runs()) {
-        to_tokens(t, z, w, g, dx);
-        products(t, z, x, g, dw);
+        (slots ? to_tokens : to_slots)(t, z, w, g, d_from);
+        products(t, z, slots ? from : g, slots ? g : from, dw);
       }
-      t.give(x.grad(), dx);
-      t.give(w.grad(), dw);
-    });
-  return out;
-}
-
-Tensor mix_slots(Tape& tape, const Tensor& w, const Tensor& y, int64_t batch, const Shape& like) {
-  const auto timing = tape.time("mix");
-  const Sizes z{batch, like.rows() / batch, w.width(), y.width()};
-  const Tensor out = tape.output(like, y.dtype(), {w, y});
-  const Cost cost = cost_of(z, size_of(y.dtype()));
-  tape.count("mix", cost);
-  if (tape.runs()) to_tokens(tape, z, w, y, out);
-  if (out.needs_grad())
-    tape.record("mix", [=, cell = out.grad()](Tape& t) {
-      const Tensor g = cell->take();
-      if (!g) return;
-      t.count("mix", cost);
-      t.count("mix", cost);
-      const Tensor dy = t.empty(y.shape(), y.dtype()), dw = t.empty(w.shape(), w.dtype());
-      if (t.runs()) {
-        to_slots(t, z, w, g, dy);
-        products(t, z, g, y, dw);
-      }
-      t.give(y.grad(), dy);
+      t.give(from.grad(), d_from);
       t.give(w.grad(), dw);
     });
   return out;

@@ -29,13 +29,13 @@ class SoftMoe : public ChannelMixer {
     const Tensor logits = ops::times_scalar(tape, ops::router_logits(tape, unit, ops::unit_rows(tape, slot_vectors_), Tensor()), scale_, [root](double s) {
       return ops::ValueAndSlope{s / root, 1 / root};
     });
-    const Tensor inputs = ops::mix_tokens(tape, ops::softmax_over_rows(tape, logits, length), x, batch);  // [B·S, D]
+    const Tensor inputs = ops::mix(tape, ops::softmax_over_rows(tape, logits, length), x, batch, ops::MixTo::slots);  // [B·S, D]
     const Tensor index = tape.empty({batch * slots, 1}, DType::i32);
     if (tape.runs())
       for (int64_t i = 0; i < batch * slots; ++i) index.data<int32_t>()[i] = static_cast<int32_t>(i % slots / slots_);
     const Tensor outputs = ops::moe(tape, inputs, {index, ops::constant(tape, {batch * slots, 1}, logits.dtype(), 1)}, weights_);
     const Tensor combine = ops::select(tape, logits, Tensor(), {.norm = kernels::GateNorm::none, .k = 1}).scores_NE;
-    return ops::mix_slots(tape, combine, outputs, batch, x.shape());
+    return ops::mix(tape, combine, outputs, batch, ops::MixTo::tokens).reshape(x.shape());
   }
 
  private:

@@ -132,8 +132,8 @@ Case mix_case(std::string name, int64_t length, int64_t slots, int64_t d) {
   return {.name = "mix/" + name,
           .inputs = {{.name = "logits", .kind = Kind::parameter, .shape = {2 * length, slots}}, activation("x", {2, length, d})},
           .apply = [=](Tape& tape, Inputs in) {
-            const Tensor w = ops::softmax_over_rows(tape, in[0], length), mixed = ops::mix_tokens(tape, w, in[1], 2);
-            return std::vector{w, mixed, ops::mix_slots(tape, in[0], mixed, 2, {2, length, d})};
+            const Tensor w = ops::softmax_over_rows(tape, in[0], length), mixed = ops::mix(tape, w, in[1], 2, MixTo::slots);
+            return std::vector{w, mixed, ops::mix(tape, in[0], mixed, 2, MixTo::tokens)};
           }};
 }
 
