@@ -68,6 +68,8 @@ ExpertsOr experts_of(const Component& channel) {
   if (moe.router != "topk" && moe.router != "random") return cannot("the router " + moe.router);
   const auto router = options_of<TopKOptions>({moe.router, moe.router_options});
   if (router.rounded) return cannot("a router in bf16");
+  if (router.score == kernels::RouterScore::sqrt_softplus) return cannot("scores by the root of a softplus");
+  if (router.zero_outside) return cannot("groups of experts that are left out by a score of 0");
   if (router.score == kernels::RouterScore::sigmoid) e.score = "sigmoid";
   if (router.group_best == 2) e.group_score = "sum2";
   if (router.balance == "pooled") e.pooled = router.balance_loss;

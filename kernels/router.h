@@ -11,15 +11,16 @@
 
 namespace gamut::kernels {
 
-enum class RouterScore : uint8_t { softmax, sigmoid };
+enum class RouterScore : uint8_t { softmax, sigmoid, sqrt_softplus };
 enum class GateNorm : uint8_t { none, selected };  // weights as scored, or divided by what was selected
 
-// scores = softmax(logits) or sigmoid(logits). Selected: the k largest of scores + bias (lowest index wins ties), in
+// scores = softmax(logits), sigmoid(logits) or √ln(1 + exp(logits)). Selected: the k largest of scores + bias (lowest index wins ties), in
 // descending order of score + bias. weight = score (without bias) · scale [/ Z], Z = max(Σ selected, floor) + epsilon.
 // Softmax over the selected logits alone equals softmax + GateNorm::selected. P is float or double.
 //
 // groups > 1: experts e·groups/experts form groups; of these only the `kept_groups` best may be selected, by the sum of their
-// group_best (1 or 2) largest scores + bias [DeepSeek-V2, 2024; DeepSeek-V3, 2024]. Then k ≤ kept_groups·experts/groups.
+// group_best (1 or 2) largest scores + bias [DeepSeek-V2, 2024; DeepSeek-V3, 2024]. Then k ≤ kept_groups·experts/groups. With zero_outside experts of
+// other groups stay, as if their score + bias were 0, and are selected before kept ones with a negative sum.
 template <class P> inline constexpr P kGateEpsilon = P(1e-20);  // keeps weights finite when every selected score underflows
 template <class P> struct Route {
   RouterScore score;
@@ -28,6 +29,7 @@ template <class P> struct Route {
   P power = 1;  // Σ selected is (Σ score^power)^(1/power) [DBRX, 2024]
   P epsilon = kGateEpsilon<P>, floor = 0;
   int64_t groups = 1, kept_groups = 1, group_best = 1;
+  bool zero_outside = false;
   bool chosen = false;  // index_Nk is given; scores and weights alone are made
   int64_t rows, experts, k;
   const P* logits_NE;

@@ -12,13 +12,13 @@
 namespace gamut::ops {
 namespace {
 
-double sum_of(const double* row, int64_t e, bool sigmoid) { return sigmoid ? std::max(std::accumulate(row, row + e, 0.0), 1e-30) : 1.0; }
+double sum_of(const double* row, int64_t e, bool unnormalised) { return unnormalised ? std::max(std::accumulate(row, row + e, 0.0), 1e-30) : 1.0; }
 
 // From Σ c·P, P = s/Σs, to the scores: (c_i − Σ_j c_j P_j)/Σs; for softmax the sum is constantly 1 and its slope is left to the softmax.
-void through_row_sum(const double* c, const double* scores, int64_t e, bool sigmoid, double factor, double* out) {
-  const double sum = sum_of(scores, e, sigmoid);
+void through_row_sum(const double* c, const double* scores, int64_t e, bool unnormalised, double factor, double* out) {
+  const double sum = sum_of(scores, e, unnormalised);
   double mean = 0;
-  if (sigmoid)
+  if (unnormalised)
     for (int64_t i = 0; i < e; ++i) mean += c[i] * scores[i] / sum;
   for (int64_t i = 0; i < e; ++i) out[i] = factor * (c[i] - mean) / sum;
 }
@@ -47,7 +47,7 @@ Segment measure(const Routing& r, const BalanceOptions& o, int64_t first, int64_
     if (o.counted_N && *o.counted_N && !o.counted_N->data<uint8_t>()[t]) continue;
     ++s.rows;
     read_row(r.scores_NE, t, scores.data());
-    const double sum = sum_of(scores.data(), e, o.sigmoid);
+    const double sum = sum_of(scores.data(), e, o.unnormalised);
     for (int64_t i = 0; i < e; ++i) s.mean_E[static_cast<size_t>(i)] += scores[static_cast<size_t>(i)] / sum;
     if (o.unbiased)
       largest(scores.data(), e, k, chosen);
@@ -104,11 +104,11 @@ double balance_loss(Tape& tape, const Routing& r, double coefficient, const Bala
   }
   if (!tape.training()) return value;
   row_loss(tape, "router", r.scores_NE, coefficient * value,
-           [segments = std::move(segments), counted = o.counted_N ? *o.counted_N : Tensor(), sigmoid = o.sigmoid, coefficient, e, length](
+           [segments = std::move(segments), counted = o.counted_N ? *o.counted_N : Tensor(), unnormalised = o.unnormalised, coefficient, e, length](
                int64_t row, const double* scores, double* d) {
              const Segment& s = segments[static_cast<size_t>(row / length)];
              if (counted && !counted.data<uint8_t>()[row]) return;
-             through_row_sum(s.weight_E.data(), scores, e, sigmoid, coefficient / (std::max(s.rows, 1.0) * static_cast<double>(segments.size())), d);
+             through_row_sum(s.weight_E.data(), scores, e, unnormalised, coefficient / (std::max(s.rows, 1.0) * static_cast<double>(segments.size())), d);
            });
   return value;
 }
@@ -140,7 +140,7 @@ double z_loss(Tape& tape, const Tensor& logits, double coefficient) {
   return squares;
 }
 
-double entropy_loss(Tape& tape, const Routing& r, double coefficient, bool sigmoid) {
+double entropy_loss(Tape& tape, const Routing& r, double coefficient, bool unnormalised) {
   const auto timing = tape.time("router");
   const Tensor& scores = r.scores_NE;
   const int64_t n = scores.rows(), e = scores.width();
@@ -150,15 +150,15 @@ double entropy_loss(Tape& tape, const Routing& r, double coefficient, bool sigmo
   std::vector<double> row(static_cast<size_t>(e));
   for (int64_t t = 0; tape.runs() && t < n; ++t) {
     read_row(scores, t, row.data());
-    const double sum = sum_of(row.data(), e, sigmoid);
+    const double sum = sum_of(row.data(), e, unnormalised);
     for (const double s : row) mean -= s / sum * log_share(s, sum) / static_cast<double>(n);
   }
   if (!tape.training()) return mean;
   row_loss(tape, "router", scores, coefficient * mean, [=](int64_t, const double* s, double* d) {
-    const double sum = sum_of(s, e, sigmoid);
+    const double sum = sum_of(s, e, unnormalised);
     std::vector<double> c(static_cast<size_t>(e));
     for (int64_t i = 0; i < e; ++i) c[static_cast<size_t>(i)] = -log_share(s[i], sum) - 1;
-    through_row_sum(c.data(), s, e, sigmoid, coefficient / static_cast<double>(n), d);
+    through_row_sum(c.data(), s, e, unnormalised, coefficient / static_cast<double>(n), d);
   });
   return mean;
 }
@@ -253,6 +253,38 @@ double orthogonality_loss(Tape& tape, const Tensor& w, double coefficient) {
       for (int64_t c = 0; c < d; ++c) dw[c] += 2 * coefficient * sign[static_cast<size_t>(i * e + j)] * rows[static_cast<size_t>(j * d + c)];
   });
   return sum;
+}
+
+double output_orthogonality_loss(Tape& tape, const Tensor& outputs, int64_t k, double coefficient) {
+  const auto timing = tape.time("router");
+  const int64_t n = outputs.rows() / k, d = outputs.width();
+  const double pairs = static_cast<double>(std::max<int64_t>(n, 1) * k * (k - 1));
+  tape.count("router", {.other_flops = 2 * static_cast<double>(n * k * k * d), .bytes = static_cast<double>(outputs.bytes())});
+  const auto product = [d](const double* o, int64_t j, int64_t l) { return std::inner_product(o + j * d, o + (j + 1) * d, o + l * d, 0.0); };
+  const Tensor rows = outputs.reshape({n, k * d});  // a token's outputs side by side
+  std::vector<double> sums(static_cast<size_t>(row_blocks(n)));
+  for_row_blocks(tape, n, [&](int64_t first, int64_t count, int) {
+    std::vector<double> o(static_cast<size_t>(k * d));
+    for (int64_t t = first; t < first + count; ++t) {
+      read_row(rows, t, o.data());
+      for (int64_t j = 0; j < k; ++j)
+        for (int64_t l = 0; l < j; ++l)
+          if (const double lengths = product(o.data(), j, j) * product(o.data(), l, l); lengths > 0)
+            sums[static_cast<size_t>(first / kRowBlock)] += 2 * std::pow(product(o.data(), j, l), 2) / lengths / pairs;
+    }
+  });
+  const double value = std::accumulate(sums.begin(), sums.end(), 0.0);
+  if (!tape.training()) return value;
+  // ∂cos²/∂o_j = 2⟨o_j, o_l⟩/(|o_j|²|o_l|²)·(o_l − ⟨o_j, o_l⟩/|o_j|²·o_j), for each of the two places of a pair.
+  row_loss(tape, "router", rows, coefficient * value, [=](int64_t, const double* o, double* g) {
+    for (int64_t j = 0; j < k; ++j)
+      for (int64_t l = 0; l < k; ++l) {
+        const double jj = product(o, j, j), ll = product(o, l, l), jl = product(o, j, l);
+        if (j == l || jj * ll <= 0) continue;
+        for (int64_t c = 0; c < d; ++c) g[j * d + c] += 4 * coefficient / pairs * jl / (jj * ll) * (o[l * d + c] - jl / jj * o[j * d + c]);
+      }
+  });
+  return value;
 }
 
 double importance_loss(Tape& tape, const Routing& r, double coefficient, bool sample) {

@@ -23,7 +23,7 @@ struct BalanceOptions {
   int64_t devices = 1, reach = 1;     // of level device, communication: neighbouring experts share one of `devices`; a token reaches `reach`
   int64_t sequence = 0;               // > 0: rows of one sequence; f and P of each sequence alone, the loss is their mean [DeepSeek-V2, V3]
   bool unbiased = false;              // f from the k largest scores, without selection bias and groups [DeepSeek-V3, 2024]
-  bool sigmoid = false;               // scores are sigmoids
+  bool unnormalised = false;          // scores of a row do not sum to 1, as sigmoids: P is of their shares s/Σs
   const Tensor* counted_N = nullptr;  // ? u8: rows that count (padding does not)
   // ? Slots per expert, then all of them, gathered over the micro-batches of a step; this call's are added first, and f is theirs
   // [Qiu et al., Demons in the detail, 2025].
@@ -37,7 +37,7 @@ double balance_loss(Tape& tape, const Routing& routing, double coefficient, cons
 double z_loss(Tape& tape, const Tensor& logits_NE, double coefficient);
 
 // coefficient·mean over rows of −Σ p ln p, p the (normalised) scores: positive coefficients make routing decided, negative ones spread it.
-double entropy_loss(Tape& tape, const Routing& routing, double coefficient, bool sigmoid = false);
+double entropy_loss(Tape& tape, const Routing& routing, double coefficient, bool unnormalised = false);
 
 // −coefficient·Σ_e mean_t (s_te − s̄_e)²: scores that differ between tokens [Guo et al., Advancing expert specialization, 2025]. The value is the sum.
 double variance_loss(Tape& tape, const Routing& routing, double coefficient);
@@ -45,6 +45,11 @@ double variance_loss(Tape& tape, const Routing& routing, double coefficient);
 // coefficient·Σ_ij |w_i·w_j − δ_ij| of a router's rows w [E, D]: orthonormal rows keep similar tokens together [Omi et al., Similarity preserving routers,
 // 2025].
 double orthogonality_loss(Tape& tape, const Tensor& w_ED, double coefficient);
+
+// coefficient·mean over tokens of Σ_{j≠l} cos²(o_j, o_l)/(k(k − 1)) of what a token's k experts give: experts that say the same are told apart. outputs
+// [N·k, D] of any float type, a token's rows one after another; rows of zeros (slots without an expert) are orthogonal to all. The value is the mean.
+// [after Guo et al., Advancing expert specialization, 2025, whose projections depend on the outputs' lengths]
+double output_orthogonality_loss(Tape& tape, const Tensor& outputs, int64_t k, double coefficient);
 
 // coefficient·Var/(mean² + 1e-10) of the experts' summed gates [Shazeer et al. 2017]: population variance, or with `sample` divided by
 // E−1 [FastMoE, Tutel].

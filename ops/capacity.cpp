@@ -15,13 +15,7 @@ namespace {
 std::vector<int64_t> served(const CapacityOptions& o, const Tensor& weight, int64_t k, int64_t first, int64_t end) {
   std::vector<int64_t> tokens(static_cast<size_t>(end - first)), slots;
   std::iota(tokens.begin(), tokens.end(), first);
-  if (o.rule == DropRule::probability) {
-    slots.resize(tokens.size() * static_cast<size_t>(k));
-    std::iota(slots.begin(), slots.end(), first * k);
-    std::stable_sort(slots.begin(), slots.end(), [&](int64_t a, int64_t b) { return value_at(weight, a) > value_at(weight, b); });
-    return slots;
-  }
-  if (o.rule != DropRule::position) {
+  if (o.rule == DropRule::prioritised || o.rule == DropRule::random) {
     std::vector<double> key(tokens.size());
     for (size_t i = 0; i < key.size(); ++i) {
       const Tensor& from = o.scores_NE ? *o.scores_NE : weight;
@@ -34,12 +28,15 @@ std::vector<int64_t> served(const CapacityOptions& o, const Tensor& weight, int6
                      [&](int64_t a, int64_t b) { return key[static_cast<size_t>(a - first)] > key[static_cast<size_t>(b - first)]; });
   }
   slots.reserve(tokens.size() * static_cast<size_t>(k));
-  if (o.choices_first)
+  if (o.choices_first && o.rule != DropRule::probability)
     for (int64_t j = 0; j < k; ++j)
       for (const int64_t t : tokens) slots.push_back(t * k + j);
   else
     for (const int64_t t : tokens)
       for (int64_t j = 0; j < k; ++j) slots.push_back(t * k + j);
+  if (o.rule == DropRule::probability)
+    std::stable_sort(slots.begin(), slots.end(), [&](int64_t a, int64_t b) { return value_at(weight, a) > value_at(weight, b); });
+  if (o.exempt_N) std::stable_partition(slots.begin(), slots.end(), [&](int64_t slot) { return o.exempt_N[slot / k] != 0; });
   return slots;
 }
 
@@ -55,13 +52,13 @@ Tensor drop(Tape& tape, const Tensor& index, const Tensor& weight, int64_t exper
   if (!tape.runs()) return kept;
   std::vector<int64_t> lost(static_cast<size_t>(n / group));
   tape.pool().parallel_for(n / group, [&](int64_t g, int) {
-    std::vector<int64_t> taken(static_cast<size_t>(experts));
+    std::vector<int64_t> taken(static_cast<size_t>((experts + o.share - 1) / o.share));
     for (const int64_t slot : served(o, weight, k, g * group, (g + 1) * group)) {
       const int32_t expert = index.data<int32_t>()[slot];
-      const bool wanted = expert >= 0 && (!o.counted_N || o.counted_N->data<uint8_t>()[slot / k]),
-                 fits = wanted && taken[static_cast<size_t>(expert)] < o.limit;
+      const bool wanted = expert >= 0 && (!o.counted_N || o.counted_N->data<uint8_t>()[slot / k]), exempt = o.exempt_N && o.exempt_N[slot / k],
+                 fits = wanted && (exempt || taken[static_cast<size_t>(expert / o.share)] < o.limit);
       if (fits)
-        ++taken[static_cast<size_t>(expert)];
+        ++taken[static_cast<size_t>(expert / o.share)];
       else if (wanted)
         ++lost[static_cast<size_t>(g)];
       kept.data<int32_t>()[slot] = fits ? expert : -1;

@@ -13,9 +13,11 @@ struct CapacityOptions {
   DropRule rule = DropRule::position;
   bool choices_first = false;         // all first choices before any second [GShard]; else a token's choices together
   int64_t limit = 0;                  // slots of one expert in one group
+  int64_t share = 1;                  // so many neighbouring experts have one limit together: those of a device [DeepSeek-V2]
   int64_t group = 0;                  // rows that compete with each other, one after another; 0: all
   const double* key_N = nullptr;      // random: the key of each row, drawn by the caller
   const Tensor* scores_NE = nullptr;  // ? prioritised: by the largest score instead of the largest gate
+  const uint8_t* exempt_N = nullptr;  // ? rows that are served first and keep all their slots, above the limit if need be [DeepSeek-V2]
   const Tensor* counted_N = nullptr;  // ? u8: rows that take part; the others are left out and not counted as dropped
 };
 

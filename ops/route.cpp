@@ -21,6 +21,7 @@ kernels::Route<P> rows_of(const SelectOptions& o, const Tensor& logits, const Te
           .groups = o.groups,
           .kept_groups = o.kept_groups,
           .group_best = o.group_best,
+          .zero_outside = o.zero_outside,
           .chosen = chosen,
           .rows = rows,
           .experts = e,

@@ -18,6 +18,7 @@ struct SelectOptions {
   double scale = 1, power = 1, epsilon = 1e-20, floor = 0;
   int64_t k = 2;
   int64_t groups = 1, kept_groups = 1, group_best = 1;
+  bool zero_outside = false;
 };
 
 struct Routing {

@@ -17,15 +17,14 @@ template <class P> void write_as(const Tensor& t, int64_t row, const std::vector
 }
 
 void write_row(const Tensor& t, int64_t row, const std::vector<double>& from, bool add) {
-  if (t.dtype() == DType::f64)
-    write_as<double>(t, row, from, add);
-  else
-    write_as<float>(t, row, from, add);
+  with_float_type(t.dtype(), [&]<class P>() { write_as<P>(t, row, from, add); });
 }
 
 }  // namespace
 
-double value_at(const Tensor& t, int64_t i) { return t.dtype() == DType::f64 ? t.data<double>()[i] : static_cast<double>(t.data<float>()[i]); }
+double value_at(const Tensor& t, int64_t i) {
+  return with_float_type(t.dtype(), [&]<class P>() { return static_cast<double>(t.data<P>()[i]); });
+}
 
 void read_row(const Tensor& t, int64_t r, double* out) {
   const int64_t width = t.width();
@@ -78,7 +77,7 @@ Tensor rowwise(Tape& tape, const char* name, const Tensor& in, int64_t width, Ro
 }
 
 void row_loss(Tape& tape, const char* name, const Tensor& in, double value, RowGradient gradient) {
-  const Tensor loss = tape.empty({1}, in.dtype());
+  const Tensor loss = tape.empty({1}, in.dtype() == DType::bf16 ? DType::f32 : in.dtype());
   if (tape.runs()) write_row(loss, 0, {value}, false);
   tape.add_loss(loss);
   if (!in.needs_grad()) return;

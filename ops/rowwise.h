@@ -32,7 +32,7 @@ Tensor times_scalar(Tape& tape, const Tensor& x_ND, const Tensor& scalar, std::f
 // [N, A + B]: rows of a beside rows of b, f32 (f64).
 Tensor beside(Tape& tape, const Tensor& a_NA, const Tensor& b_NB);
 
-// Element i of an f32 or f64 tensor; row r of one.
+// Element i of a tensor of any float type; row r of one.
 double value_at(const Tensor& t, int64_t i);
 void read_row(const Tensor& t, int64_t r, double* out);
 

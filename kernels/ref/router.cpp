@@ -49,8 +49,10 @@ template <class P> void route(const Route<P>& a) {
       P sum = 0;
       for (int64_t e = 0; e < a.experts; ++e) sum += scores_E[e] = std::exp(logits_E[e] - highest);
       for (int64_t e = 0; e < a.experts; ++e) scores_E[e] /= sum;
-    } else {
+    } else if (a.score == RouterScore::sigmoid) {
       for (int64_t e = 0; e < a.experts; ++e) scores_E[e] = 1 / (1 + std::exp(-logits_E[e]));
+    } else {
+      for (int64_t e = 0; e < a.experts; ++e) scores_E[e] = std::sqrt(std::max(logits_E[e], P(0)) + std::log1p(std::exp(-std::abs(logits_E[e]))));
     }
     const auto rank = [&](int64_t e) { return a.bias_E ? scores_E[e] + a.bias_E[e] : scores_E[e]; };
     if (!a.chosen && a.groups > 1) {
@@ -64,9 +66,15 @@ template <class P> void route(const Route<P>& a) {
       }
       largest(a.groups, a.kept_groups, [&](int64_t g) { return group_G[static_cast<size_t>(g)]; }, kept.data());
       std::sort(kept.begin(), kept.end());
-      // Within the kept groups alone: candidates in ascending order, so that ties still go to the lowest expert.
-      largest(a.kept_groups * each, a.k, [&](int64_t c) { return rank(kept[static_cast<size_t>(c / each)] * each + c % each); }, index_k);
-      for (int64_t i = 0; i < a.k; ++i) index_k[i] = static_cast<int32_t>(kept[static_cast<size_t>(index_k[i] / each)] * each + index_k[i] % each);
+      if (a.zero_outside) {
+        largest(
+            a.experts, a.k, [&](int64_t e) { return contains(kept.data(), a.kept_groups, e / each) ? rank(e) : P(0); }, index_k);
+      } else {
+        // Within the kept groups alone: candidates in ascending order, so that ties still go to the lowest expert.
+        largest(
+            a.kept_groups * each, a.k, [&](int64_t c) { return rank(kept[static_cast<size_t>(c / each)] * each + c % each); }, index_k);
+        for (int64_t i = 0; i < a.k; ++i) index_k[i] = static_cast<int32_t>(kept[static_cast<size_t>(index_k[i] / each)] * each + index_k[i] % each);
+      }
     } else if (!a.chosen) {
       largest(a.experts, a.k, rank, index_k);
     }
@@ -76,7 +84,7 @@ template <class P> void route(const Route<P>& a) {
 }
 
 // Weights w = c·s/Z over the selected, Z = (Σ s^p)^(1/p):  ds = (c·dw − Σ w·dw · (s/Z)^(p−1))/Z.  Where Z does not move: ds = c·dw/Z.
-// Then softmax: dh = s·(ds − Σ s·ds);  sigmoid: dh = s·(1−s)·ds.
+// Then softmax: dh = s·(ds − Σ s·ds);  sigmoid: dh = s·(1−s)·ds;  √softplus: σ(h) = 1 − exp(−s²), dh = σ(h)/(2s)·ds.
 template <class P> void route_backward(const RouteBackward<P>& a) {
   const Route<P>& f = a.forward;
   for (int64_t n = 0; n < f.rows; ++n) {
@@ -98,7 +106,10 @@ template <class P> void route_backward(const RouteBackward<P>& a) {
     for (int64_t e = 0; e < f.experts; ++e) mean += scores_E[e] * d_score(e);
     for (int64_t e = 0; e < f.experts; ++e) {
       const P s = scores_E[e];
-      a.d_logits_NE[n * f.experts + e] += f.score == RouterScore::softmax ? s * (d_score(e) - mean) : s * (1 - s) * d_score(e);
+      a.d_logits_NE[n * f.experts + e] += f.score == RouterScore::softmax   ? s * (d_score(e) - mean)
+                                          : f.score == RouterScore::sigmoid ? s * (1 - s) * d_score(e)
+                                          : s > 0                           ? -std::expm1(-s * s) / (2 * s) * d_score(e)
+                                                                            : P(0);
     }
   }
 }

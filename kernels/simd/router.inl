@@ -1,4 +1,4 @@
-// Routing, one row per lane: W rows of E numbers become E vectors and back. Norms other than the sum go to ref.
+// Routing, one row per lane: W rows of E numbers become E vectors and back. What few models have goes to ref.
 #include "kernels/ref/router.h"
 #include "kernels/simd/kernels.h"
 #include "kernels/simd/math.h"
@@ -154,13 +154,17 @@ void route_backward_block(const RouteBackward<float>& a, int64_t first, int64_t 
 
 }  // namespace
 
+template <class P> static bool rare(const Route<P>& a) {
+  return a.experts > kMostExperts || a.power != 1 || a.score == RouterScore::sqrt_softplus || a.zero_outside;
+}
+
 template <class P> void route(const Route<P>& a) {
-  if (a.experts > kMostExperts || a.power != 1) return ref::route(a);
+  if (rare(a)) return ref::route(a);
   for (int64_t n = 0; n < a.rows; n += W) route_block(a, n, a.rows - n < W ? a.rows - n : W);
 }
 
 template <class P> void route_backward(const RouteBackward<P>& a) {
-  if (a.forward.experts > kMostExperts || a.forward.power != 1) return ref::route_backward(a);
+  if (rare(a.forward)) return ref::route_backward(a);
   const int64_t rows = a.forward.rows;
   for (int64_t n = 0; n < rows; n += W) route_backward_block(a, n, rows - n < W ? rows - n : W);
 }

@@ -25,18 +25,21 @@ struct FfnOptions {
 // How many slots an expert takes, and who is dropped. [docs of the channel mixer "moe"]
 struct DropOptions {
   double factor;          // 0 with slots = 0: dropless
+  double factor_later;    // of evaluation and decoding; 0: the same
   int64_t slots, least;   // a fixed number; never fewer
   std::string formula;    // of factor: ceil | floor | tutel | fairseq | tokens
   std::string group;      // batch | sequence | tokens
   int64_t group_tokens;
   ops::DropRule rule;
   bool choices_first, always, skip_padding;
+  int64_t devices;        // > 0: experts lie on so many devices, and a device's experts have one limit together
+  double exempt;          // share of the sequences of which nothing is dropped in training
   double kept_sum;        // > 0: the kept gates of a token are made to sum to this
   static DropOptions take(Config& cfg);
   bool limited() const { return factor > 0 || slots > 0; }
   bool looks_ahead() const { return limited() && (rule != ops::DropRule::position || choices_first); }
-  // Slots of one expert among `tokens` that compete, each with k choices of `experts`.
-  int64_t capacity(int64_t tokens, int64_t k, int64_t experts) const;
+  // Slots of one expert (or device) among `tokens` that compete, each with k choices of `experts` (devices).
+  int64_t capacity(int64_t tokens, int64_t k, int64_t experts, bool training = true) const;
 };
 
 struct MoeOptions {
@@ -48,6 +51,7 @@ struct MoeOptions {
   bool residual;           // softmax(W x + b) weighs the routed and the shared part
   int64_t routed() const { return experts + zero_experts + identity_experts + constant_experts; }
   bool output_bias;        // added to what the mixture gives
+  double output_orthogonality;  // coefficient of the squared cosines between what a token's experts give
   bool weigh_input;        // g multiplies an expert's input, not its output
   bool allow_lookahead;
   DropOptions drop;

@@ -12,6 +12,7 @@
 #include "ops/constant.h"
 #include "ops/linear.h"
 #include "ops/map.h"
+#include "ops/mix.h"
 #include "ops/rowwise.h"
 #include "ops/slots.h"
 
@@ -59,7 +60,8 @@ class Moe : public ChannelMixer {
     Tensor passed;  // by experts without matrices
     if (options_.routed() > options_.experts) passed = weightless_.take(tape, x, dispatch);
     const Tensor in = latent_.down ? ops::linear(tape, x, {latent_.down, Tensor()}) : x;
-    Tensor y = options_.weigh_input ? weighed_input(tape, in, dispatch) : ops::moe(tape, in, dispatch, experts_);
+    const bool apart = options_.weigh_input || (options_.output_orthogonality > 0 && tape.training() && options_.top_k > 1);
+    Tensor y = apart ? choice_by_choice(pass, in, dispatch) : ops::moe(tape, in, dispatch, experts_);
     if (latent_.up) y = ops::linear(tape, y, {latent_.up, Tensor()});
     if (passed) y = ops::add(tape, y, passed.reshape(y.shape()));
     if (shared_) y = ops::add(tape, y, shared(pass, x, shares));
@@ -76,26 +78,43 @@ class Moe : public ChannelMixer {
     Tape& tape = pass.tape;
     const DropOptions& o = options_.drop;
     const int64_t n = routing.index_Nk.rows(), group = o.group == "batch" ? n : o.group == "sequence" ? pass.length() : std::min(o.group_tokens, n);
-    ops::CapacityOptions c{.rule = o.rule, .choices_first = o.choices_first, .limit = o.capacity(group, options_.top_k, options_.routed()), .group = group};
+    const int64_t bins = o.devices > 0 ? o.devices : options_.routed();
+    ops::CapacityOptions c{.rule = o.rule,
+                           .choices_first = o.choices_first,
+                           .limit = o.capacity(group, options_.top_k, bins, tape.training()),
+                           .share = options_.routed() / bins,
+                           .group = group};
     std::vector<double> key;
     if (c.rule == ops::DropRule::random && tape.runs()) {
       const RandomStream stream(pass.seed, "drop", name_);
       for (int64_t t = 0; t < n; ++t) key.push_back(stream.uniform(static_cast<uint64_t>(pass.first_row + t)));
       c.key_N = key.data();
     }
+    std::vector<uint8_t> exempt;
+    if (o.exempt > 0 && tape.training() && tape.runs()) {
+      const RandomStream stream(pass.seed, "drop exempt", name_);
+      for (int64_t t = 0; t < n; ++t) exempt.push_back(stream.uniform(static_cast<uint64_t>((pass.first_row + t) / pass.length())) < o.exempt);
+      c.exempt_N = exempt.data();
+    }
     if (o.skip_padding && pass.counted_N) c.counted_N = &pass.counted_N;
     if (routing.scores_NE) c.scores_NE = &routing.scores_NE;
     dispatch.index_Nk = ops::drop(tape, routing.index_Nk, routing.weight_Nk, options_.routed(), c, &dropped);
-    const int64_t most = n / std::max<int64_t>(group, 1) * c.limit * options_.routed();
-    dispatch.most_rows = dispatch.most_rows > 0 ? std::min(dispatch.most_rows, most) : most;
+    const int64_t most = n / std::max<int64_t>(group, 1) * c.limit * bins;
+    if (o.exempt <= 0 || !tape.training()) dispatch.most_rows = dispatch.most_rows > 0 ? std::min(dispatch.most_rows, most) : most;
     if (o.kept_sum > 0) dispatch.weight_Nk = ops::renormalised(tape, dispatch.index_Nk, dispatch.weight_Nk, 1.1920929e-7, o.kept_sum);
   }
 
-  Tensor weighed_input(Tape& tape, const Tensor& x, const ops::Dispatch& dispatch) const {
-    const int64_t n = x.rows(), k = dispatch.index_Nk.width();
-    const Tensor rows = ops::weighted_copies(tape, x, dispatch.weight_Nk);
-    const ops::Dispatch each{dispatch.index_Nk.reshape({n * k, 1}), ops::constant(tape, {n * k, 1}, dispatch.weight_Nk.dtype(), 1), dispatch.most_rows};
-    return ops::sum_of_copies(tape, ops::moe(tape, rows, each, experts_), k, x.shape());
+  // A row for every choice: what goes into an expert may be weighed, and what comes out is seen alone.
+  Tensor choice_by_choice(Pass& pass, const Tensor& x, const ops::Dispatch& dispatch) const {
+    Tape& tape = pass.tape;
+    const Tensor& weight = dispatch.weight_Nk;
+    const int64_t n = x.rows(), k = weight.width();
+    const Tensor ones = ops::constant(tape, {n, k}, weight.dtype(), 1);
+    const Tensor rows = ops::weighted_copies(tape, x, options_.weigh_input ? weight : ones);
+    const Tensor given = ops::moe(tape, rows, {dispatch.index_Nk.reshape({n * k, 1}), ones.reshape({n * k, 1}), dispatch.most_rows}, experts_);
+    if (options_.output_orthogonality > 0 && tape.training() && k > 1)
+      ops::output_orthogonality_loss(tape, given, k, options_.output_orthogonality * pass.loss_scale);
+    return options_.weigh_input ? ops::sum_of_copies(tape, given, k, x.shape()) : ops::mix(tape, weight, given, n, ops::MixTo::tokens).reshape(x.shape());
   }
 
   // [N, 2]: softmax(W x + b).
@@ -224,6 +243,7 @@ double RoutingRecord::mean_gate() const {
 DropOptions DropOptions::take(Config& cfg) {
   DropOptions o{};
   o.factor = cfg.take_in<double>("capacity_factor", 0.0, 0.0, 1e6);
+  o.factor_later = cfg.take_in<double>("capacity_factor_later", 0.0, 0.0, 1e6);
   o.slots = cfg.take_in<int64_t>("capacity", 0, 0, int64_t{1} << 40);
   if (o.factor > 0 && o.slots > 0) cfg.reject("capacity", "and capacity_factor exclude each other");
   o.least = cfg.take_in<int64_t>("capacity_min", 0, 0, int64_t{1} << 40);
@@ -237,25 +257,29 @@ DropOptions DropOptions::take(Config& cfg) {
                                    : ops::DropRule::random;
   o.choices_first = cfg.take_choice("drop_order", "token", {"token", "choice"}) == "choice";
   o.always = cfg.take_choice("drop_when", "training", {"training", "always"}) == "always";
+  if (o.factor_later > 0 && (!o.always || o.factor == 0))
+    cfg.reject("capacity_factor_later", "is of evaluation and decoding, where nothing is dropped", "set capacity_factor and drop_when = \"always\"");
+  o.devices = cfg.take_in<int64_t>("capacity_devices", 0, 0, 1 << 16);
+  o.exempt = cfg.take_in<double>("drop_exempt", 0.0, 0, 1);
   o.skip_padding = cfg.take<bool>("drop_padding", false);
   o.kept_sum = cfg.take_in<double>("kept_sum", 0.0, 0, 1e6);
   return o;
 }
 
-int64_t DropOptions::capacity(int64_t tokens, int64_t k, int64_t experts) const {
+int64_t DropOptions::capacity(int64_t tokens, int64_t k, int64_t experts, bool training) const {
   const auto t = static_cast<double>(tokens), e = static_cast<double>(experts), chosen = static_cast<double>(k);
   double c = static_cast<double>(slots);
-  if (factor > 0) {
+  if (const double times = !training && factor_later > 0 ? factor_later : factor; times > 0) {
     if (formula == "ceil")
-      c = std::ceil(factor * t * chosen / e);
+      c = std::ceil(times * t * chosen / e);
     else if (formula == "floor")
-      c = std::floor(factor * t * chosen / e);
+      c = std::floor(times * t * chosen / e);
     else if (formula == "tutel")
-      c = chosen * std::floor(factor * std::ceil(t / e));
+      c = chosen * std::floor(times * std::ceil(t / e));
     else if (formula == "fairseq")
       c = chosen * std::ceil(t / e);
     else
-      c = std::ceil(factor * t);
+      c = std::ceil(times * t);
   }
   return std::max(static_cast<int64_t>(c), least);
 }
@@ -271,6 +295,9 @@ MoeOptions MoeOptions::take(Config& cfg) {
   if (o.top_k > o.routed()) cfg.reject("top_k", "is " + std::to_string(o.top_k) + ", more than the " + std::to_string(o.routed()) + " experts");
   o.expert = FfnOptions::take(cfg);
   o.drop = DropOptions::take(cfg);
+  if (o.drop.devices > 0 && o.routed() % o.drop.devices != 0)
+    cfg.reject("capacity_devices", "must divide the " + std::to_string(o.routed()) + " experts, not be " + std::to_string(o.drop.devices));
+  o.output_orthogonality = cfg.take_in<double>("output_orthogonality", 0.0, 0, 100);
   o.shared_hidden = cfg.take_in<int64_t>("shared_hidden", 0, 0, int64_t{1} << 24);
   o.shared_gate = cfg.take<bool>("shared_gate", false);
   o.output_bias = cfg.take<bool>("output_bias", false);

@@ -21,10 +21,10 @@ struct Options {
 Routing routed(Tape& tape, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& linear_bias, const Options& o) {
   const Routing r = ops::select(tape, ops::router_logits(tape, x, w, linear_bias), bias, o.select);
   BalanceOptions balancing = o.balancing;
-  balancing.sigmoid = o.select.score == RouterScore::sigmoid;
+  balancing.unnormalised = o.select.score != RouterScore::softmax;
   if (o.balance != 0) ops::balance_loss(tape, r, o.balance, balancing);
   if (o.z != 0) ops::z_loss(tape, r.logits_NE, o.z);
-  if (o.entropy != 0) ops::entropy_loss(tape, r, o.entropy, balancing.sigmoid);
+  if (o.entropy != 0) ops::entropy_loss(tape, r, o.entropy, balancing.unnormalised);
   if (o.importance != 0) ops::importance_loss(tape, r, o.importance, o.importance < 0);
   return r;
 }
@@ -79,7 +79,8 @@ void route(Size size, Add add) {
   }
   if (size == Size::model || size == Size::model_sample)
     return add(routed_moe_case("moe_top8_of_64_d512_h256", size == Size::model ? 8192 : 256, 512, 256, 64, {.select = {.k = 8}, .balance = 0.01}));
-  const std::pair<RouterScore, const char*> scores[] = {{RouterScore::softmax, "softmax"}, {RouterScore::sigmoid, "sigmoid"}};
+  const std::pair<RouterScore, const char*> scores[] = {
+      {RouterScore::softmax, "softmax"}, {RouterScore::sigmoid, "sigmoid"}, {RouterScore::sqrt_softplus, "sqrt_softplus"}};
   for (const auto& [score, word] : scores) {
     const std::string s = word;
     add(route_case(s + "_selected", {7, 5}, 6, {.select = {.score = score}}));
@@ -90,6 +91,8 @@ void route(Size size, Add add) {
     add(route_case(s + "_norm_of_two", {7, 5}, 6, {.select = {.score = score, .scale = 1.5, .power = 2, .k = 3}}));
     add(route_case(s + "_floor", {7, 5}, 6, {.select = {.score = score, .epsilon = 0.1, .floor = score == RouterScore::softmax ? 0.55 : 1.2}}));
     add(route_case(s + "_groups_max", {9, 5}, 8, {.select = {.score = score, .norm = GateNorm::none, .k = 3, .groups = 4, .kept_groups = 2}}));
+    add(route_case(s + "_groups_zero", {9, 5}, 8,
+                   {.select = {.score = score, .k = 3, .groups = 4, .kept_groups = 2, .group_best = 2, .zero_outside = true}, .bias = true}));
     add(route_case(s + "_groups_sum", {9, 5}, 12,
                    {.select = {.score = score, .scale = 2.5, .k = 4, .groups = 3, .kept_groups = 2, .group_best = 2}, .bias = true}));
     add(route_case(s + "_balance", {9, 5}, 4, {.select = {.score = score}, .balance = 1.5}));
@@ -99,8 +102,8 @@ void route(Size size, Add add) {
     add(route_case(s + "_tokens_counted", {9, 5}, 4, {.select = {.score = score}, .balance = 1, .balancing = {.count = BalanceCount::tokens}}));
     add(route_case(s + "_per_sequence", {3, 4, 5}, 4,
                    {.select = {.score = score}, .balance = 1, .balancing = {.sequence = 4, .unbiased = true}, .bias = true}));
-    add(route_case(s + "_devices", {2, 4, 5}, 6,
-                   {.select = {.score = score}, .balance = 1, .balancing = {.level = BalanceLevel::device, .devices = 3, .sequence = 4}}));
+    add(route_case(s + "_devices", {2, 3, 5}, 6,
+                   {.select = {.score = score}, .balance = 1, .balancing = {.level = BalanceLevel::device, .devices = 3, .sequence = 3}}));
     add(route_case(s + "_communication", {2, 4, 5}, 6,
                    {.select = {.score = score}, .balance = 1, .balancing = {.level = BalanceLevel::communication, .devices = 3, .reach = 2, .sequence = 4}}));
     add(route_case(s + "_entropy", {9, 5}, 4, {.select = {.score = score}, .entropy = 0.7}));

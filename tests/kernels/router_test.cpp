@@ -34,6 +34,7 @@ Route<P> arguments(RouterScore score, GateNorm norm, double scale, int64_t rows,
 struct Variation {
   double power = 1, epsilon = 1e-20, floor = 0;
   int64_t groups = 1, kept_groups = 1, group_best = 1;
+  bool zero_outside = false;
   template <class P> void apply(Route<P>& a) const {
     a.power = static_cast<P>(power);
     a.epsilon = static_cast<P>(epsilon);
@@ -41,6 +42,7 @@ struct Variation {
     a.groups = groups;
     a.kept_groups = kept_groups;
     a.group_best = group_best;
+    a.zero_outside = zero_outside;
   }
 };
 
@@ -95,7 +97,7 @@ void check(RouterScore score, GateNorm norm, int64_t rows, int64_t experts, int6
 }
 
 TEST(Router, MatchesTheDefinitionOnEveryTier) {
-  for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid})
+  for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid, RouterScore::sqrt_softplus})
     for (const GateNorm norm : {GateNorm::none, GateNorm::selected})
       for (const bool flag : {false, true}) {
         for (const int64_t experts : {1, 2, 3, 7, 8, 15, 16, 17, 33, 64, 512, 600})
@@ -106,7 +108,7 @@ TEST(Router, MatchesTheDefinitionOnEveryTier) {
 }
 
 TEST(Router, GroupsAndNormsMatchTheDefinitionOnEveryTier) {
-  for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid})
+  for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid, RouterScore::sqrt_softplus})
     for (const bool flag : {false, true}) {
       for (const int64_t best : {1, 2}) {
         check(score, GateNorm::selected, 37, 8, 3, flag, !flag, {.groups = 4, .kept_groups = 2, .group_best = best});
@@ -115,6 +117,7 @@ TEST(Router, GroupsAndNormsMatchTheDefinitionOnEveryTier) {
         check(score, GateNorm::selected, 5, 600, 8, flag, !flag, {.groups = 600, .kept_groups = 9, .group_best = best});
         check(score, GateNorm::selected, 5, 12, 2, flag, !flag, {.groups = 12, .kept_groups = 2, .group_best = best});
       }
+      check(score, GateNorm::selected, 37, 8, 3, flag, !flag, {.groups = 4, .kept_groups = 2, .group_best = 2, .zero_outside = true});
       for (const double power : {0.5, 2.0, 3.0}) check(score, GateNorm::selected, 19, 9, 3, flag, !flag, {.power = power});
       check(score, GateNorm::selected, 19, 9, 3, flag, !flag, {.epsilon = 0.1});
       check(score, GateNorm::selected, 40, 9, 2, flag, !flag, {.epsilon = 0, .floor = score == RouterScore::softmax ? 0.8 : 1.7});
@@ -131,10 +134,12 @@ TEST(Router, GroupLimitedVectors) {
     bool biased;
     int64_t best, k;
     std::vector<double> index, weight;
+    bool zero_outside = false;
   };
   const Expected cases[] = {
       {RouterScore::sigmoid, GateNorm::selected, 2.5, true, 2, 3, {4, 7, 6}, {.768733, 1.488551, .242716}},
       {RouterScore::sigmoid, GateNorm::selected, 2.5, true, 2, 4, {4, 7, 6, 5}, {.461456, .893550, .145698, .999296}},
+      {RouterScore::sigmoid, GateNorm::selected, 2.5, true, 2, 4, {4, 7, 6, 0}, {.546273, 1.057787, .172478, .723462}, true},
       {RouterScore::softmax, GateNorm::none, 1, false, 1, 3, {2, 5, 3}, {.402728, .244267, .089861}},
       {RouterScore::softmax, GateNorm::none, 16, false, 1, 3, {2, 5, 3}, {6.443654, 3.908274, 1.437774}},
       {RouterScore::softmax, GateNorm::selected, 1, false, 1, 3, {2, 5, 3}, {.546549, .331499, .121952}},
@@ -147,6 +152,7 @@ TEST(Router, GroupLimitedVectors) {
       a.groups = 4;
       a.kept_groups = 2;
       a.group_best = test.best;
+      a.zero_outside = test.zero_outside;
       c.fn(a);
       EXPECT_EQ(got.index.values(), test.index) << c.name;
       expect_close<float>(got.weight.values(), test.weight, 0, test.scale * 1e-6, c.name);
@@ -200,7 +206,7 @@ TEST(Router, BackwardIsTheDerivative) {
   const int64_t rows = 2, experts = 5, k = 2;
   const auto logits = numbers<double>(rows * experts, 8), d_weight = numbers<double>(rows * k, 2),
              d_scores = numbers<double>(rows * experts, 3);
-  for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid})
+  for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid, RouterScore::sqrt_softplus})
     for (const GateNorm norm : {GateNorm::none, GateNorm::selected}) {
       Routed<double> out(rows, experts, k);
       const auto loss = [&](const std::vector<double>& x) {
@@ -250,7 +256,7 @@ TEST(Router, HostileLogitsStillSelectDistinctExperts) {
   const std::vector<std::vector<double>> rows{{nan, nan, nan, nan}, {-inf, -inf, -inf, -inf},  {inf, 1, inf, nan},
                                               {1, nan, 2, 3},       {-200, -300, -200, -1000}, {3e38, -3e38, 0, 1}};
   for (const auto& c : route<float>().runnable_here())
-    for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid})
+    for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid, RouterScore::sqrt_softplus})
       for (const auto& logits : rows) {
         const Span<float> logits_s(logits);
         Routed<float> got(1, 4, 3);

@@ -219,6 +219,48 @@ TEST(MoeVariants, CapacityFormulas) {
   EXPECT_EQ(slots("ceil", 1, 4, 1, 8, 4), 4);      // at least
 }
 
+// Factors of training and of what comes after; sequences of which nothing is dropped in training.
+TEST(MoeVariants, CapacityAfterTrainingAndExemptSequences) {
+  const auto dropped = [](const Json& options, Tape::Mode mode) {
+    Layer l(options);
+    Tape tape(l.device, mode);
+    RoutingRecord record;
+    l.run(tape, &record);
+    return record.dropped;
+  };
+  const Json limited = {{"capacity_factor", 0.5}, {"drop_when", "always"}};
+  Json later = limited, exempt = limited;
+  later["capacity_factor_later"] = 4.0;
+  exempt["drop_exempt"] = 1.0;
+  EXPECT_GT(dropped(limited, Tape::Mode::training), 0);
+  EXPECT_EQ(dropped(later, Tape::Mode::training), dropped(limited, Tape::Mode::training));
+  EXPECT_GT(dropped(limited, Tape::Mode::inference), 0);
+  EXPECT_EQ(dropped(later, Tape::Mode::inference), 0);
+  EXPECT_EQ(dropped(exempt, Tape::Mode::training), 0);
+  EXPECT_GT(dropped(exempt, Tape::Mode::inference), 0);
+  EXPECT_THROW(Layer(Json{{"capacity_factor_later", 2}}), Error);
+  EXPECT_THROW(Layer(Json{{"capacity_devices", 3}}), Error);
+}
+
+// The mean squared cosine between what a token's two experts give; the result itself is as without.
+TEST(MoeVariants, OutputOrthogonality) {
+  const Json quiet = {{"balance", "none"}};
+  Layer l(Json{{"output_orthogonality", 0.25}, {"router", quiet}}), plain(Json{{"router", quiet}});
+  Tape tape(l.device, Tape::Mode::training), other(plain.device, Tape::Mode::training);
+  RoutingRecord record;
+  const std::vector<double> y = elements(l.run(tape, &record)), expected = elements(plain.run(other));
+  for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], expected[i], 1e-12);
+  double mean = 0;
+  for (int64_t t = 0; t < kTokens; ++t) {
+    const auto a = expert_of(l, record.index_Nk[static_cast<size_t>(2 * t)], row_of(l, t)),
+               b = expert_of(l, record.index_Nk[static_cast<size_t>(2 * t + 1)], row_of(l, t));
+    const auto product = [](const std::vector<double>& u, const std::vector<double>& v) { return std::inner_product(u.begin(), u.end(), v.begin(), 0.0); };
+    mean += product(a, b) * product(a, b) / (product(a, a) * product(b, b)) / kTokens;
+  }
+  EXPECT_NEAR(tape.total_loss(), 0.25 * mean, 1e-12);
+  EXPECT_GT(mean, 0);
+}
+
 TEST(MoeVariants, TrainingDropsAndDecodingDoesNot) {
   Layer l(Json{{"capacity", 1}});
   RoutingRecord training, inference;

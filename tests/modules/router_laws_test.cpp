@@ -24,8 +24,9 @@ struct Bench {
     const Json base = {{"experts", kExperts}, {"hidden", kHidden}, {"allow_lookahead", true}, {"router", {{"kind", router}}}};
     for (const int64_t choices : {int64_t{2}, int64_t{1}, kExperts}) {
       Json table = base;
-      table["top_k"] = k = choices;
+      table["top_k"] = choices;
       table.merge_patch(options);
+      k = table["top_k"];
       try {
         Config cfg(table, {.source = "test"});
         channel = build_moe({parameters, spec, "channel", 0}, cfg);
@@ -212,14 +213,20 @@ TEST_P(RouterLaws, PermutedExpertsChangeNothing) {
 }
 
 TEST_P(RouterLaws, TiesTakeTheLowestExperts) {
-  if (!traits.interchangeable || !traits.fixed_count || traits.sight != RouterSight::token) GTEST_SKIP() << "no choice by score alone";
+  if (GetParam().starts_with("hash")) GTEST_SKIP() << "no choice by score";
   Bench bench(GetParam(), "f64");
   for (Parameter& p : bench.parameters.all())
     if (p.role == Role::router) std::fill_n(p.value.data<double>(), p.value.elements(), 0.0);
   bench.parameters.mark_changed();
   const Bench::Result r = bench.run(x, ids);
+  const int64_t slots = static_cast<int64_t>(r.record.index_Nk.size()) / kLength;
+  const bool by_expert = traits.sight == RouterSight::batch;  // experts choose: each the first tokens
+  const int64_t each = (kLength * bench.k + kExperts - 1) / kExperts;
   for (int64_t t = 0; t < kLength; ++t)
-    for (int64_t j = 0; j < bench.k; ++j) ASSERT_EQ(r.record.index_Nk[static_cast<size_t>(t * bench.k + j)], j) << "token " << t;
+    for (int64_t j = 0; j < slots; ++j) {
+      const int64_t expected = by_expert ? (t < each ? j : -1) : GetParam() == "remoe" ? -1 /* none is above zero */ : j;
+      ASSERT_EQ(r.record.index_Nk[static_cast<size_t>(t * slots + j)], expected) << "token " << t;
+    }
 }
 
 // A later token changes no output before it, bit for bit; of routers that look ahead it does (so this probe finds it).
@@ -277,6 +284,22 @@ TEST_P(RouterLaws, CapacityIsNeverExceeded) {
         EXPECT_EQ(kept + r.record.dropped, chosen);
         EXPECT_GT(r.record.dropped, 0) << rule << ' ' << order << ' ' << group;
       }
+}
+
+// The experts of a device share one limit: by the same formula, with devices for experts.
+TEST_P(RouterLaws, CapacityOfDevicesIsNeverExceeded) {
+  Json options = {{"zero_experts", 1}, {"capacity_devices", 4}, {"capacity_factor", 0.5}, {"drop", "probability"}, {"drop_when", "always"}};
+  if (GetParam() == "dense") options["top_k"] = kExperts + 1;
+  Bench bench(GetParam(), "f64", 1, options);
+  const Bench::Result r = bench.run(x, ids);
+  const int64_t slots = static_cast<int64_t>(r.record.index_Nk.size()) / kLength, limit = (kLength * bench.k + 7) / 8;  // ⌈0.5·T·k/4⌉
+  int64_t taken[4] = {}, kept = 0, chosen = 0;
+  for (int64_t s = 0; s < kLength * slots; ++s)
+    if (const int32_t e = r.record.index_Nk[static_cast<size_t>(s)]; e >= 0) ++taken[e / 2], ++kept;
+  for (const int64_t n : taken) EXPECT_LE(n, limit);
+  for (const int64_t n : r.record.load_E) chosen += n;
+  EXPECT_EQ(kept + r.record.dropped, chosen);
+  EXPECT_GT(r.record.dropped, 0);
 }
 
 // Σ over the chosen of weight·FFN is what an expert's rows give; an expert that nobody chose has a gradient of exact zeros.
@@ -388,6 +411,12 @@ TEST(MixtureOptions, GradientIsTheSlope) {
            {{"router", {{"sequence_loss", 0.3}, {"score", "sigmoid"}}}},
            {{"experts", 8}, {"router", {{"device_loss", 0.3}, {"communication_loss", 0.2}, {"devices", 4}, {"device_reach", 2}}}},
            {{"router", {{"balance_loss", 0.3}, {"balance_count", "tokens"}}}},
+           {{"router", {{"score", "sqrt_softplus"}, {"balance_loss", 0.3}}}},
+           {{"experts", 8}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}, {"groups", 4}, {"kept_groups", 2}, {"group_mask", "zero"}}}},
+           {{"router", {{"kind", "hash"}, {"gates", "scores"}, {"score", "sqrt_softplus"}}}},
+           {{"output_orthogonality", 0.7}},
+           {{"output_orthogonality", 0.7}, {"weigh", "input"}, {"latent", 3}, {"top_k", 3}},
+           {{"output_orthogonality", 0.7}, {"capacity", 2}},
        }) {
     SCOPED_TRACE(options.dump());
     Bench bench("topk", "f64", 2, options);

@@ -209,6 +209,12 @@ TEST(RouterNumbers, NoisyTopKLossesAndGradients) {
   const RouterNoise noise{kExperts, 0, std::make_shared<std::vector<double>>(kNormal)};
   const Tensor both = ops::beside(b.tape, ops::router_logits(b.tape, x, gate, Tensor()), ops::router_logits(b.tape, x, noise_gate, Tensor()));
   const ops::Routing r = ops::select(b.tape, noisy_logits(b.tape, both, noise), Tensor(), {.k = 2});
+  const std::vector<double> gates = elements(r.weight_Nk), noisy = elements(r.logits_NE);
+  expect_near({noisy.begin(), noisy.begin() + 4}, {2.402775488504, -0.360553749506, -1.158901561525, -0.762864402061});
+  expect_near({gates.begin(), gates.begin() + 4}, {0.940661735735, 0.059338264265, 0.758419367388, 0.241580632612});
+  std::vector<double> importance(kExperts);
+  for (int64_t s = 0; s < 2 * kTokens; ++s) importance[static_cast<size_t>(r.index_Nk.data<int32_t>()[s])] += gates[static_cast<size_t>(s)];
+  expect_near(importance, {3.571090920857, 1.615535497697, 1.003544566059, 1.809829015387});
   EXPECT_NEAR(ops::importance_loss(b.tape, r, 1), 0.227826754391, 1e-9);
   EXPECT_NEAR(load_loss(b.tape, both, noise, 2, 1, false), 0.003470475256, 1e-9);
   EXPECT_NEAR(b.tape.total_loss(), 0.231297229647, 1e-9);

@@ -213,5 +213,82 @@ TEST(Capacity, DropsTheLastSlotsOfAFullExpert) {
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-13);
 }
 
+// Of two devices with two experts each; the lowest gates go, except of tokens that are exempt, which are served before all others.
+TEST(Capacity, DevicesShareALimitAndSomeTokensAreExempt) {
+  ThreadPool pool(1);
+  const Device device = Device::real(pool);
+  Tape tape(device, Tape::Mode::inference);
+  const Tensor index = tape.empty({5, 1}, DType::i32), weight = tape.empty({5, 1}, DType::f64);
+  std::copy_n(std::initializer_list<int32_t>{0, 1, 0, 1, 3}.begin(), 5, index.data<int32_t>());
+  std::copy_n(std::initializer_list<double>{.5, .9, .1, .7, .2}.begin(), 5, weight.data<double>());
+  int64_t dropped = 0;
+  const auto kept = [&](const ops::CapacityOptions& o) {
+    const Tensor t = ops::drop(tape, index, weight, 4, o, &dropped);
+    return std::vector<int32_t>(t.data<int32_t>(), t.data<int32_t>() + 5);
+  };
+  EXPECT_EQ(kept({.rule = ops::DropRule::probability, .limit = 2, .share = 2}), (std::vector<int32_t>{-1, 1, -1, 1, 3}));
+  EXPECT_EQ(dropped, 2);
+  const uint8_t third[] = {0, 0, 1, 0, 0}, three[] = {1, 0, 1, 1, 0};
+  EXPECT_EQ(kept({.rule = ops::DropRule::probability, .limit = 2, .share = 2, .exempt_N = third}), (std::vector<int32_t>{-1, 1, 0, -1, 3}));
+  EXPECT_EQ(kept({.rule = ops::DropRule::probability, .limit = 2, .share = 2, .exempt_N = three}), (std::vector<int32_t>{0, -1, 0, 1, 3}))
+      << "exempt tokens are kept above the limit";
+  EXPECT_EQ(dropped, 1);
+}
+
+// Learned routing first; then the light router's experts for every token, whatever the activations, gated by the scores of the first.
+TEST(StableRouter, SettlesOnAFewWordsChoices) {
+  RouterBench bench(5, 2, {{"kind", "stable"}, {"settle_at", 0.5}, {"light_width", 3}});
+  const ops::Routing before = bench.route();
+  expect_plain(bench, before, {.sigmoid = true, .normalise = false});
+  bench.router->after_step(0.49);
+  EXPECT_EQ(element(bench.parameters.find("r.router_table")->value, 0), -1);
+  bench.router->after_step(0.5);
+  const std::vector<double> table = elements(bench.parameters.find("r.router_table")->value);
+  const double *words = bench.parameters.find("r.router_words")->value.data<double>(), *light = bench.parameters.find("r.router_light")->value.data<double>();
+  for (int64_t v = 0; v < kVocab; ++v) {
+    const auto score = [&](int64_t e) { return std::inner_product(words + v * 3, words + v * 3 + 3, light + e * 3, 0.0); };
+    const auto first = static_cast<int64_t>(table[static_cast<size_t>(2 * v)]), second = static_cast<int64_t>(table[static_cast<size_t>(2 * v + 1)]);
+    EXPECT_GE(score(first), score(second));
+    for (int64_t e = 0; e < 5; ++e) {
+      if (e != first && e != second) {
+        EXPECT_GE(score(second), score(e)) << "token " << v;
+      }
+    }
+  }
+  for (int64_t i = 0; i < bench.x.elements(); ++i) bench.x.data<double>()[i] = -bench.x.data<double>()[i];
+  const double losses = bench.tape.total_loss();
+  const ops::Routing after = bench.route();
+  EXPECT_EQ(bench.tape.total_loss(), losses) << "nothing is balanced or imitated any more";
+  for (int64_t t = 0; t < kTokens; ++t)
+    for (int64_t j = 0; j < 2; ++j) {
+      const int32_t e = after.index_Nk.data<int32_t>()[2 * t + j];
+      EXPECT_EQ(e, table[static_cast<size_t>(2 * bench.ids.data<int32_t>()[t] + j)]);
+      EXPECT_NEAR(element(after.weight_Nk, 2 * t + j), 1 / (1 + std::exp(-element(after.logits_NE, t * 5 + e))), 1e-12);
+    }
+}
+
+// What it imitates it learns: enough steps down the loss, and the light router alone chooses as the learned one did.
+TEST(StableRouter, LightRouterLearnsTheChoices) {
+  RouterBench bench(4, 1, {{"kind", "stable"}, {"settle_at", 1.0}, {"balance_loss", 0.0}});
+  for (int64_t t = 0; t < kTokens; ++t)  // words alike, activations alike
+    for (int64_t c = 0; c < kWidth; ++c)
+      bench.x.data<double>()[t * kWidth + c] = RandomStream(9, "word").normal(static_cast<uint64_t>(bench.ids.data<int32_t>()[t] * kWidth + c));
+  std::vector<int32_t> learned;
+  for (int step = 0; step < 200; ++step) {
+    const Tensor index = bench.route().index_Nk;
+    learned.assign(index.data<int32_t>(), index.data<int32_t>() + kTokens);
+    bench.tape.backward();
+    for (const char* name : {"r.router_words", "r.router_light"}) {
+      Parameter* p = bench.parameters.find(name);
+      for (int64_t i = 0; i < p->value.elements(); ++i) p->value.data<double>()[i] -= 2 * p->value.grad()->value.data<double>()[i];
+    }
+    bench.parameters.zero_gradients();
+    bench.parameters.mark_changed();
+  }
+  bench.router->after_step(1);
+  const ops::Routing settled = bench.route();
+  for (int64_t t = 0; t < kTokens; ++t) EXPECT_EQ(settled.index_Nk.data<int32_t>()[t], learned[static_cast<size_t>(t)]) << "token " << t;
+}
+
 }  // namespace
 }  // namespace gamut

@@ -9,15 +9,40 @@
 namespace gamut {
 namespace {
 
-// Rows of expert ids that tokens look up; gates are constant.
+// How a table's experts are weighed: alike, or by learned scores [DeepSeek-V4].
+struct Gates {
+  bool learned = false;
+  ops::SelectOptions select;  // of learned ones
+  double scale = 1;
+  static Gates take(Config& cfg, int64_t k) {
+    Gates g;
+    g.learned = cfg.take_choice("gates", "constant", {"constant", "scores"}) == "scores";
+    g.scale = cfg.take<double>("scale", 1.0);
+    if (!g.learned) return g;
+    const auto score = take_score(cfg);
+    const bool normalise = cfg.take<bool>("normalise", k > 1);
+    g.select = {.score = score, .norm = normalise ? kernels::GateNorm::selected : kernels::GateNorm::none, .scale = g.scale, .k = k};
+    return g;
+  }
+};
+
+// Rows of expert ids that tokens look up.
 class Lookup : public Router {
  public:
-  Lookup(const RouterContext& ctx, double scale)
-      : experts_(ctx.experts), k_(ctx.k), gate_(scale / static_cast<double>(ctx.k)), dtype_(ctx.build.parameters.dtype()), vocab_(ctx.build.spec.vocab) {}
+  Lookup(const RouterContext& ctx, const Gates& gates)
+      : experts_(ctx.experts), k_(ctx.k), gates_(gates), dtype_(ctx.build.parameters.dtype()), vocab_(ctx.build.spec.vocab) {
+    if (gates.learned) weight_ = ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router, ctx.build.matrix());
+  }
 
-  ops::Routing route(Pass& pass, const Tensor&) override {
+  ops::Routing route(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
     const int64_t n = pass.ids_BT.elements();
+    if (weight_) {
+      const Tensor chosen = tape.empty({n, k_}, DType::i32);
+      look_up(pass, chosen);
+      return select_experts(pass, ops::router_logits(tape, x, weight_, Tensor()), Tensor(), gates_.select, chosen);
+    }
+    const double gate = gates_.scale / static_cast<double>(k_);
     ops::Routing r{.index_Nk = tape.empty({n, k_}, DType::i32),
                    .weight_Nk = tape.empty({n, k_}, dtype_),
                    .load_E = Tensor(),
@@ -25,7 +50,7 @@ class Lookup : public Router {
                    .logits_NE = Tensor()};
     look_up(pass, r.index_Nk);
     note_choices(pass, r.index_Nk);
-    if (tape.runs()) with_float_type(dtype_, [&]<class P>() { std::fill_n(r.weight_Nk.data<P>(), n * k_, P(static_cast<float>(gate_))); });
+    if (tape.runs()) with_float_type(dtype_, [&]<class P>() { std::fill_n(r.weight_Nk.data<P>(), n * k_, P(static_cast<float>(gate))); });
     r.load_E = ops::count_experts(tape, r.index_Nk, experts_);
     return r;
   }
@@ -45,17 +70,18 @@ class Lookup : public Router {
   }
 
   int64_t experts_, k_;
-  double gate_;
+  Gates gates_;
   DType dtype_;
   int64_t vocab_;
+  Tensor weight_;  // ? of learned gates
 };
 
 class Hash : public Lookup {
  public:
-  Hash(const RouterContext& ctx, double scale, std::vector<int32_t> table_Vk) : Lookup(ctx, scale), table_(std::move(table_Vk)) {}
+  Hash(const RouterContext& ctx, const Gates& gates, std::vector<int32_t> table_Vk) : Lookup(ctx, gates), table_(std::move(table_Vk)) {}
   // The same table in every run: the control has no randomness of its own. Slot j of `blocks` draws from the j-th part of the experts.
-  static std::unique_ptr<Hash> random(const RouterContext& ctx, double scale, bool blocks) {
-    auto h = std::make_unique<Hash>(ctx, scale, std::vector<int32_t>(static_cast<size_t>(ctx.build.spec.vocab * ctx.k)));
+  static std::unique_ptr<Hash> random(const RouterContext& ctx, const Gates& gates, bool blocks) {
+    auto h = std::make_unique<Hash>(ctx, gates, std::vector<int32_t>(static_cast<size_t>(ctx.build.spec.vocab * ctx.k)));
     const RandomStream stream(0, "hash router", std::to_string(ctx.build.layer));
     const int64_t part = ctx.experts / ctx.k;
     for (int64_t v = 0; v < h->vocab_; ++v) {
@@ -82,7 +108,7 @@ class Hash : public Lookup {
 // Experts drawn by the token and the one before it; the first of a sequence has none before.
 class HashBigram : public Lookup {
  public:
-  HashBigram(const RouterContext& ctx, double scale) : Lookup(ctx, scale), stream_(0, "bigram hash router", std::to_string(ctx.build.layer)) {}
+  HashBigram(const RouterContext& ctx, const Gates& gates) : Lookup(ctx, gates), stream_(0, "bigram hash router", std::to_string(ctx.build.layer)) {}
 
   // The last id + 1; 0 before the first.
   std::unique_ptr<MixerState> start(Tape& tape, int64_t batch) const override {
@@ -181,7 +207,7 @@ std::vector<int64_t> clustered_table(std::span<const float> vectors, int64_t wid
 }
 
 std::unique_ptr<Router> build_hash(const RouterContext& ctx, Config& cfg) {
-  const double scale = cfg.take<double>("scale", 1.0);
+  const Gates gates = Gates::take(cfg, ctx.k);
   const std::string kind = cfg.take_choice("table", "random", {"random", "modulo", "balanced", "multi", "given"});
   const int64_t vocab = ctx.build.spec.vocab;
   const auto frequencies = cfg.take<std::vector<double>>("frequencies", {});
@@ -191,7 +217,7 @@ std::unique_ptr<Router> build_hash(const RouterContext& ctx, Config& cfg) {
   if (kind == "random" || kind == "multi") {
     if (kind == "multi" && ctx.experts % ctx.k != 0)
       cfg.reject("table", "cannot be multi: top_k = " + std::to_string(ctx.k) + " parts do not divide " + std::to_string(ctx.experts) + " experts");
-    return Hash::random(ctx, scale, kind == "multi");
+    return Hash::random(ctx, gates, kind == "multi");
   }
   std::vector<int32_t> table(static_cast<size_t>(vocab * ctx.k));
   if (kind == "modulo") {
@@ -212,9 +238,9 @@ std::unique_ptr<Router> build_hash(const RouterContext& ctx, Config& cfg) {
       table[i] = static_cast<int32_t>(given[i]);
     }
   }
-  return std::make_unique<Hash>(ctx, scale, std::move(table));
+  return std::make_unique<Hash>(ctx, gates, std::move(table));
 }
 
-std::unique_ptr<Router> build_hash_bigram(const RouterContext& ctx, Config& cfg) { return std::make_unique<HashBigram>(ctx, cfg.take<double>("scale", 1.0)); }
+std::unique_ptr<Router> build_hash_bigram(const RouterContext& ctx, Config& cfg) { return std::make_unique<HashBigram>(ctx, Gates::take(cfg, ctx.k)); }
 
 }  // namespace gamut

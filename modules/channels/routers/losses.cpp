@@ -22,7 +22,7 @@ RouterLosses RouterLosses::take(Config& cfg, RouterLosses l) {
 void LossKeeper::add(Pass& pass, ops::Routing& r) {
   Tape& tape = pass.tape;
   const double share = pass.loss_scale;
-  ops::BalanceOptions o{.sigmoid = sigmoid_, .counted_N = &pass.counted_N};
+  ops::BalanceOptions o{.unnormalised = unnormalised_, .counted_N = &pass.counted_N};
   o.count = losses_.count == "slots" ? ops::BalanceCount::slots : losses_.count == "tokens" ? ops::BalanceCount::tokens : ops::BalanceCount::first;
   const bool training = tape.training();
   if (losses_.balance > 0) {
@@ -32,7 +32,7 @@ void LossKeeper::add(Pass& pass, ops::Routing& r) {
   }
   if (losses_.z > 0) r.z = ops::z_loss(tape, r.logits_NE, losses_.z * share);
   if (!training) return;
-  if (losses_.entropy != 0) ops::entropy_loss(tape, r, losses_.entropy * share, sigmoid_);
+  if (losses_.entropy != 0) ops::entropy_loss(tape, r, losses_.entropy * share, unnormalised_);
   if (losses_.variance > 0) ops::variance_loss(tape, r, losses_.variance * share);
   if (losses_.importance > 0) ops::importance_loss(tape, r, losses_.importance * share, losses_.sample_variance);
   if (losses_.sequence > 0) {

@@ -68,15 +68,18 @@ struct RouterLosses {
 // Puts them onto the tape. What a step's micro-batches share is kept here.
 class LossKeeper {
  public:
-  LossKeeper(RouterLosses losses, bool sigmoid) : losses_(std::move(losses)), sigmoid_(sigmoid) {}
+  LossKeeper(RouterLosses losses, bool unnormalised) : losses_(std::move(losses)), unnormalised_(unnormalised) {}
   void add(Pass& pass, ops::Routing& routing);
   void after_step() { gathered_.clear(); }
 
  private:
   RouterLosses losses_;
-  bool sigmoid_;
+  bool unnormalised_;
   std::vector<int64_t> gathered_;
 };
+
+// Takes the option `score`.
+kernels::RouterScore take_score(Config& cfg);
 
 struct TopKOptions {
   kernels::RouterScore score;
@@ -87,7 +90,7 @@ struct TopKOptions {
   bool bias_centre;
   double power, epsilon, floor;
   int64_t groups, kept_groups, group_best;
-  bool linear_bias, choice_bias, rounded;
+  bool zero_outside, linear_bias, choice_bias, rounded;
   RouterLosses losses;
   static TopKOptions take(Config& cfg);
   ops::SelectOptions select(int64_t k) const;
@@ -109,6 +112,7 @@ std::unique_ptr<Router> build_quantile(const RouterContext& ctx, Config& options
 std::unique_ptr<Router> build_cosine(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_remoe(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_reinforce(const RouterContext& ctx, Config& options);
+std::unique_ptr<Router> build_stable(const RouterContext& ctx, Config& options);
 std::unique_ptr<Router> build_hash_bigram(const RouterContext& ctx, Config& options);
 
 // Experts of every token, [V, k]: the clusters with the nearest centres, by k-means of the tokens' vectors [V, D] [Roller et al., Hash Layers, 2021].

@@ -8,7 +8,10 @@ namespace {
 class TopK : public Router {
  public:
   TopK(const RouterContext& ctx, TopKOptions options, bool trained)
-      : options_(std::move(options)), select_(options_.select(ctx.k)), losses_(options_.losses, options_.score == kernels::RouterScore::sigmoid), name_(ctx.build.prefix),
+      : options_(std::move(options)),
+        select_(options_.select(ctx.k)),
+        losses_(options_.losses, options_.score != kernels::RouterScore::softmax),
+        name_(ctx.build.prefix),
         weight_(ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router, ctx.build.matrix(), trained)) {
     if (options_.linear_bias) linear_bias_ = ctx.build.add("router_linear_bias", {ctx.experts}, Role::bias, Init::constant(0), trained);
     if (options_.choice_bias) bias_ = ctx.build.add("router_bias", {ctx.experts}, Role::buffer, Init::constant(0), false);
@@ -88,9 +91,14 @@ std::unique_ptr<Router> build(const RouterContext& ctx, Config& cfg, bool traine
 
 }  // namespace
 
+kernels::RouterScore take_score(Config& cfg) {
+  const std::string score = cfg.take_choice("score", "softmax", {"softmax", "sigmoid", "sqrt_softplus"});
+  return score == "softmax" ? kernels::RouterScore::softmax : score == "sigmoid" ? kernels::RouterScore::sigmoid : kernels::RouterScore::sqrt_softplus;
+}
+
 TopKOptions TopKOptions::take(Config& cfg) {
   TopKOptions o{};
-  o.score = cfg.take_choice("score", "softmax", {"softmax", "sigmoid"}) == "softmax" ? kernels::RouterScore::softmax : kernels::RouterScore::sigmoid;
+  o.score = take_score(cfg);
   o.normalise = cfg.take<bool>("normalise", true);
   o.power = cfg.take_in<double>("normalise_power", 1.0, 1e-3, 1e3);
   o.epsilon = cfg.take_in<double>("normalise_epsilon", 1e-20, 0, 1);
@@ -99,6 +107,7 @@ TopKOptions TopKOptions::take(Config& cfg) {
   o.groups = cfg.take_in<int64_t>("groups", 1, 1, 1 << 16);
   o.kept_groups = cfg.take_in<int64_t>("kept_groups", 1, 1, 1 << 16);
   o.group_best = cfg.take_choice("group_score", "max", {"max", "sum2"}) == "max" ? 1 : 2;
+  o.zero_outside = cfg.take_choice("group_mask", "exclude", {"exclude", "zero"}) == "zero";
   o.linear_bias = cfg.take<bool>("linear_bias", false);
   o.rounded = cfg.take_choice("precision", "f32", {"f32", "bf16"}) == "bf16";
   o.jitter = cfg.take_in<double>("jitter", 0.0, 0, 1);
@@ -116,8 +125,17 @@ TopKOptions TopKOptions::take(Config& cfg) {
 }
 
 ops::SelectOptions TopKOptions::select(int64_t k) const {
-  return {.score = score, .norm = normalise ? kernels::GateNorm::selected : kernels::GateNorm::none, .scale = scale, .power = power, .epsilon = epsilon, .floor = floor,
-          .k = k, .groups = groups, .kept_groups = kept_groups, .group_best = group_best};
+  return {.score = score,
+          .norm = normalise ? kernels::GateNorm::selected : kernels::GateNorm::none,
+          .scale = scale,
+          .power = power,
+          .epsilon = epsilon,
+          .floor = floor,
+          .k = k,
+          .groups = groups,
+          .kept_groups = kept_groups,
+          .group_best = group_best,
+          .zero_outside = zero_outside};
 }
 
 std::unique_ptr<Router> build_topk(const RouterContext& ctx, Config& cfg) { return build(ctx, cfg, true); }
