@@ -102,7 +102,7 @@ void route(Size size, Add add) {
     add(route_case(s + "_tokens_counted", {9, 5}, 4, {.select = {.score = score}, .balance = 1, .balancing = {.count = BalanceCount::tokens}}));
     add(route_case(s + "_per_sequence", {3, 4, 5}, 4,
                    {.select = {.score = score}, .balance = 1, .balancing = {.sequence = 4, .unbiased = true}, .bias = true}));
-    add(route_case(s + "_devices", {2, 3, 5}, 6,
+    add(route_case(s + "_devices", {2, 3, 5}, 9,
                    {.select = {.score = score}, .balance = 1, .balancing = {.level = BalanceLevel::device, .devices = 3, .sequence = 3}}));
     add(route_case(s + "_communication", {2, 4, 5}, 6,
                    {.select = {.score = score}, .balance = 1, .balancing = {.level = BalanceLevel::communication, .devices = 3, .reach = 2, .sequence = 4}}));

@@ -414,6 +414,8 @@ TEST(MixtureOptions, GradientIsTheSlope) {
            {{"router", {{"score", "sqrt_softplus"}, {"balance_loss", 0.3}}}},
            {{"experts", 8}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}, {"groups", 4}, {"kept_groups", 2}, {"group_mask", "zero"}}}},
            {{"router", {{"kind", "hash"}, {"gates", "scores"}, {"score", "sqrt_softplus"}}}},
+           {{"router", {{"kind", "noisy_topk"}, {"noise", "constant"}, {"importance_loss", 0.3}, {"variance", "sample"}}}},
+           {{"router", {{"kind", "expert_choice"}, {"score", "sigmoid"}}}},
            {{"output_orthogonality", 0.7}},
            {{"output_orthogonality", 0.7}, {"weigh", "input"}, {"latent", 3}, {"top_k", 3}},
            {{"output_orthogonality", 0.7}, {"capacity", 2}},

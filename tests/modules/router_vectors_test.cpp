@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "modules/channels/routers/noisy_topk.h"
 #include "modules/channels/routers/router.h"
@@ -164,6 +165,32 @@ TEST(RouterVectors, ExpertChoice) {
       EXPECT_EQ(r.index_Nk.data<int32_t>()[slot], e);
       EXPECT_NEAR(element(r.weight_Nk, slot), gates[e][i], 1e-11);
     }
+}
+
+// Of the softmax without noise, whatever was chosen under it.
+TEST(RouterVectors, ImportanceOfCleanScores) {
+  Bench b("noisy_topk", 2, kLogits, {{"noise", "constant"}, {"load_loss", 0.0}, {"importance_loss", 2.0}}), scores("topk", 2, kLogits, {{"balance", "none"}});
+  b.route();
+  const ops::Routing r = scores.route();
+  std::vector<double> sums(kExperts);
+  for (int64_t i = 0; i < r.scores_NE.elements(); ++i) sums[static_cast<size_t>(i % kExperts)] += element(r.scores_NE, i);
+  EXPECT_NEAR(b.tape.total_loss(), 2 * ops::squared_variation(sums, false).value, 1e-12);
+}
+
+// Scores that do not compete, as one expert that only the best tokens pass needs them.
+TEST(RouterVectors, ExpertChoiceBySigmoid) {
+  Bench b("expert_choice", 2, kLogits, {{"factor", 1.0}, {"group", "batch"}, {"score", "sigmoid"}});
+  const ops::Routing r = b.route();
+  for (int64_t e = 0; e < kExperts; ++e) {
+    std::vector<double> column;
+    for (int64_t t = 0; t < 8; ++t) column.push_back(kLogits[static_cast<size_t>(t * kExperts + e)]);
+    std::sort(column.rbegin(), column.rend());
+    for (int64_t t = 0; t < 8; ++t) {
+      const double h = kLogits[static_cast<size_t>(t * kExperts + e)];
+      EXPECT_EQ(r.index_Nk.data<int32_t>()[t * kExperts + e] >= 0, h >= column[1]) << "two of eight tokens for each of four experts";
+      EXPECT_NEAR(element(r.weight_Nk, t * kExperts + e), 1 / (1 + std::exp(-h)), 1e-12);
+    }
+  }
 }
 
 TEST(RouterVectors, HashTables) {

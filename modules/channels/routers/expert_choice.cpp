@@ -10,18 +10,19 @@ namespace {
 
 class ExpertChoice : public Router {
  public:
-  ExpertChoice(const RouterContext& ctx, double factor, bool sequence, RouterLosses losses)
+  ExpertChoice(const RouterContext& ctx, kernels::RouterScore score, double factor, bool sequence, RouterLosses losses)
       : experts_(ctx.experts),
+        score_(score),
         factor_(factor),
         sequence_(sequence),
-        losses_(std::move(losses), false),
+        losses_(std::move(losses), score != kernels::RouterScore::softmax),
         weight_(ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router, ctx.build.matrix())) {}
 
   ops::Routing route(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
     const int64_t n = x.rows(), group = sequence_ ? pass.length() : n;
     const int64_t each = std::min(group, static_cast<int64_t>(std::ceil(factor_ * static_cast<double>(group) / static_cast<double>(experts_))));
-    ops::Routing r = ops::select(tape, ops::router_logits(tape, x, weight_, Tensor()), Tensor(), {.norm = kernels::GateNorm::none, .k = 1});
+    ops::Routing r = ops::select(tape, ops::router_logits(tape, x, weight_, Tensor()), Tensor(), {.score = score_, .norm = kernels::GateNorm::none, .k = 1});
     r.index_Nk = tape.empty({n, experts_}, DType::i32);  // slot e of a token is expert e's
     r.weight_Nk = r.scores_NE;
     r.most_rows = n / std::max<int64_t>(group, 1) * each * experts_;
@@ -50,6 +51,7 @@ class ExpertChoice : public Router {
 
  private:
   int64_t experts_;
+  kernels::RouterScore score_;
   double factor_;
   bool sequence_;
   LossKeeper losses_;
@@ -61,7 +63,8 @@ class ExpertChoice : public Router {
 std::unique_ptr<Router> build_expert_choice(const RouterContext& ctx, Config& cfg) {
   const double factor = cfg.take_in<double>("factor", static_cast<double>(ctx.k), 1e-6, 1e6);
   const bool sequence = cfg.take_choice("group", "sequence", {"sequence", "batch"}) == "sequence";
-  return std::make_unique<ExpertChoice>(ctx, factor, sequence, RouterLosses::take(cfg));
+  const auto score = take_score(cfg);
+  return std::make_unique<ExpertChoice>(ctx, score, factor, sequence, RouterLosses::take(cfg));
 }
 
 }  // namespace gamut

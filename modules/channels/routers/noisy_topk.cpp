@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <utility>
 
 #include "modules/channels/routers/noisy_topk.h"
 #include "modules/channels/routers/router.h"
@@ -84,12 +85,13 @@ namespace {
 
 class NoisyTopK : public Router {
  public:
-  NoisyTopK(const RouterContext& ctx, double constant, bool normalise, double load, bool zero_start, RouterLosses losses)
+  NoisyTopK(const RouterContext& ctx, double constant, bool normalise, double load, double clean_importance, bool zero_start, RouterLosses losses)
       : experts_(ctx.experts),
         k_(ctx.k),
         constant_(constant),
         normalise_(normalise),
         load_(load),
+        clean_importance_(clean_importance),
         sample_(losses.sample_variance),
         losses_(std::move(losses), false),
         name_(ctx.build.prefix) {
@@ -116,6 +118,10 @@ class NoisyTopK : public Router {
     const Tensor noisy = noisy_logits(tape, both, noise);
     ops::Routing r = select_experts(pass, noisy, Tensor(), select);
     losses_.add(pass, r);
+    if (clean_importance_ > 0) {
+      const ops::SelectOptions all{.norm = kernels::GateNorm::none, .k = experts_};
+      ops::importance_loss(tape, ops::select(tape, clean, Tensor(), all), clean_importance_ * pass.loss_scale, sample_);
+    }
     if (load_ > 0) load_loss(tape, both, noise, k_, load_ * pass.loss_scale, sample_);
     return r;
   }
@@ -126,7 +132,7 @@ class NoisyTopK : public Router {
   int64_t experts_, k_;
   double constant_;
   bool normalise_;
-  double load_;
+  double load_, clean_importance_;  // importance of the clean scores instead of the gates
   bool sample_;
   LossKeeper losses_;
   std::string name_;
@@ -142,8 +148,11 @@ std::unique_ptr<Router> build_noisy_topk(const RouterContext& ctx, Config& cfg) 
   const double load = cfg.take_in<double>("load_loss", ctx.k < ctx.experts ? 0.01 : 0.0, 0, 100);
   if (load > 0 && ctx.k >= ctx.experts) cfg.reject("load_loss", "needs an expert that is not chosen, but top_k is all " + std::to_string(ctx.experts));
   if (constant && deviation <= 0) cfg.reject("noise_std", "must be positive");
-  return std::make_unique<NoisyTopK>(ctx, constant ? deviation / static_cast<double>(ctx.experts) : 0.0, normalise, load, zero,
-                                     RouterLosses::take(cfg, {.importance = 0.01}));
+  RouterLosses losses = RouterLosses::take(cfg, {.importance = 0.01});
+  const bool clean = cfg.take_choice("importance_of", constant ? "scores" : "gates", {"gates", "scores"}) == "scores";
+  const double clean_importance = clean ? std::exchange(losses.importance, 0.0) : 0.0;
+  return std::make_unique<NoisyTopK>(ctx, constant ? deviation / static_cast<double>(ctx.experts) : 0.0, normalise, load, clean_importance, zero,
+                                     std::move(losses));
 }
 
 }  // namespace gamut

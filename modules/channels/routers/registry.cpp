@@ -57,9 +57,11 @@ const std::vector<RegisteredRouter>& routers() {
        "Top-k of noisy logits H = xW + z·softplus(xW_n)+0.01·z, z normal, in training; gates are the softmax over the k winners, all weights start at zero. "
        "Two losses: CV² of the experts' summed gates "
        "(importance_loss) and of the probability to be chosen under another draw of the noise (load_loss), both Var/(mean² + 1e-10) by the population's "
-       "variance; variance = sample divides by E − 1 [FastMoE, Tutel]. noise = constant: σ = noise_std/E, gates not "
+       "variance; variance = sample divides by E − 1 [FastMoE, Tutel]. noise = constant: σ = noise_std/E, importance of the clean softmax (importance_of = "
+       "scores, instead of gates), gates not "
        "normalised [V-MoE]. "
-       "Options: noise, noise_std, normalise, start (zero, normal), load_loss (0.01) and 'router_losses' (importance_loss 0.01). [Shazeer et al., Outrageously "
+       "Options: noise, noise_std, normalise, start (zero, normal), importance_of, load_loss (0.01) and 'router_losses' (importance_loss 0.01). [Shazeer et "
+       "al., Outrageously "
        "large "
        "neural networks, 2017]",
        build_noisy_topk,
@@ -71,9 +73,10 @@ const std::vector<RegisteredRouter>& routers() {
        build_hierarchical,
        {.interchangeable = false}},
       {"expert_choice",
-       "Every expert takes the ⌈factor·T/E⌉ tokens with the largest p = softmax over experts, of each sequence (group = sequence) or the batch; gates p. "
+       "Every expert takes the ⌈factor·T/E⌉ tokens with the largest p = softmax over experts (or another score; sigmoid with one expert lets tokens pass a "
+       "layer by [Raposo et al., Mixture-of-depths, 2024]), of each sequence (group = sequence) or the batch; gates p. "
        "Balanced, but whether a token is taken depends on later "
-       "ones: no causal model can use it. It carries no balancing loss. Options: factor (top_k by default), group and 'router_losses'. [Zhou et al., "
+       "ones: no causal model can use it. It carries no balancing loss. Options: factor (top_k by default), group, score and 'router_losses'. [Zhou et al., "
        "Mixture-of-experts with expert choice "
        "routing, 2022]",
        build_expert_choice,
