@@ -26,7 +26,7 @@ TEST(Placement, PublishedNumbers) {
 TEST(Placement, ByHand) {
   EXPECT_EQ(packed_evenly(std::vector<double>{1, 9, 3, 3, 5, 5}, 2), (std::vector<int64_t>{1, 2, 0, 4, 5, 3}));  // 9+3+1, 5+5+3
   EXPECT_EQ(packed_evenly(std::vector<double>{1, 9, 3}, 3), (std::vector<int64_t>{0, 1, 2}));
-  EXPECT_EQ(replicated(std::vector<double>{4, 10, 4}, 6), (std::vector<int64_t>{0, 1, 2, 1, 0, 2}));  // 10, then 5 > 4 … 4 = 4
+  EXPECT_EQ(replicated(std::vector<double>{4, 10, 4}, 6), (std::vector<int64_t>{0, 1, 2, 1, 1, 0}));  // 10, 5 > 4, then 4 = 4
   const Placement p = place_experts(std::vector<double>{6, 2}, {.replicas = 4, .devices = 2});
   EXPECT_EQ(p.copies_E, (std::vector<int64_t>{3, 1}));
   EXPECT_EQ(p.load_D, (std::vector<double>{4, 4}));
