@@ -60,10 +60,12 @@ Model::Stack Model::build_stack(const std::vector<LayerSpec>& layers, const std:
     const int index = static_cast<int>(i);
     int64_t width = i == 0 && spec_.embedding_width > 0 ? spec_.embedding_width : spec_.width;  // of what comes in
     Layer layer;
+    layer.mixer_shares = layers[i].mixer_shares;
+    layer.channel_shares = layers[i].channel_shares;
     const auto add = [&]<class Interface>(std::unique_ptr<Interface>& part, Norms& norms, const std::vector<Registered<Interface>>& rows, const Component& c, const std::string& role, const char* what) {
       part = build(rows, c, {parameters_, spec_, name + "." + role, index, width}, what);
       if (!part || spec_.placement == NormPlacement::none || (spec_.residual == Residual::parallel_one_norm && role != "mixer")) return;
-      const bool before = spec_.placement == NormPlacement::pre || spec_.placement == NormPlacement::both;
+      const bool before = spec_.placement == NormPlacement::pre || spec_.placement == NormPlacement::both || spec_.placement == NormPlacement::stream;
       (before ? norms.before : norms.after) = add_norm_weight(parameters_, spec_, name + "." + role + "_norm");
       if (spec_.placement == NormPlacement::both) norms.after = add_norm_weight(parameters_, spec_, name + "." + role + "_post_norm");
     };
@@ -71,7 +73,10 @@ Model::Stack Model::build_stack(const std::vector<LayerSpec>& layers, const std:
     width = spec_.width;
     add(layer.cross, layer.cross_norms, sequence_mixers(), layers[i].cross, "cross", "sequence mixer");
     add(layer.channel, layer.channel_norms, channel_mixers(), layers[i].channel, "channel", "channel mixer");
-    if (spec_.residual != Residual::sequential && (spec_.placement != NormPlacement::pre || !layer.mixer || layer.cross || !layer.channel))
+    const bool plain = layers[i].mixer_shares == Shares{} && layers[i].channel_shares == Shares{};
+    if (!plain && spec_.placement == NormPlacement::none)
+      throw Error({.who = "model", .what = "layer " + std::to_string(i) + " has shares of what norm_placement = \"none\" does not add"});
+    if (spec_.residual != Residual::sequential && (spec_.placement != NormPlacement::pre || !plain || !layer.mixer || layer.cross || !layer.channel))
       throw Error({.who = "model", .what = "layer " + std::to_string(i) + " cannot stand side by side", .hint = "residual = \"parallel\" needs a mixer and a channel mixer behind norm_placement = \"pre\""});
     stack.layers.push_back(std::move(layer));
   }
@@ -123,22 +128,27 @@ Tensor Model::run(Pass& pass, Stack& stack) {
     pass.state = pass.states ? (*pass.states)[at].get() : nullptr;
     ++at;
   };
+  Tensor entered;  // x as the last block met it
   // What a block takes; x is up to date afterwards.
   const auto taken = [&](const Norms& norms) {
     if (norms.before) {
       const ops::AddNorm r = ops::add_norm(tape, x, branch, *norms.before);
-      x = r.sum;
+      entered = r.sum;
+      x = spec_.placement == NormPlacement::stream ? r.out : r.sum;
       branch = {};
       return r.out;
     }
     if (branch) x = ops::add(tape, x, std::exchange(branch, Tensor()));
+    entered = x;
     return x;
   };
-  const auto scaled = [&](const Tensor& y) { return spec_.residual_scale == 1 ? y : ops::map(tape, kernels::Formula::scale, {y}, {}, spec_.residual_scale); };
-  const auto run = [&](const Norms& norms, auto* component) {
+  const auto times = [&](const Tensor& y, double factor) { return factor == 1 ? y : ops::map(tape, kernels::Formula::scale, {y}, {}, factor); };
+  const auto run = [&](const Norms& norms, auto* component, const Shares& shares) {
     next_state();
     if (!component) return;
     const Tensor y = component->forward(pass, taken(norms));
+    const auto scaled = [&](const Tensor& result) { return times(result, spec_.residual_scale * shares.result); };
+    x = times(x, shares.input);
     if (spec_.placement == NormPlacement::post) x = ops::add_norm(tape, x, scaled(y), *norms.after).out;
     else if (spec_.placement == NormPlacement::none) x = y;
     else branch = scaled(norms.after ? ops::norm(tape, y, *norms.after) : y);
@@ -148,10 +158,11 @@ Tensor Model::run(Pass& pass, Stack& stack) {
     pass.layer = static_cast<int>(i);
     if (pass.hidden_states && !stream) pass.hidden_states->push_back(x);
     if (spec_.residual == Residual::sequential) {
-      run(layer.mixer_norms, layer.mixer.get());
-      if (pass.hidden_states && stream) pass.hidden_states->push_back(x);
-      run(layer.cross_norms, layer.cross.get());
-      run(layer.channel_norms, layer.channel.get());
+      entered = x;
+      run(layer.mixer_norms, layer.mixer.get(), layer.mixer_shares);
+      if (pass.hidden_states && stream) pass.hidden_states->push_back(entered);
+      run(layer.cross_norms, layer.cross.get(), {});
+      run(layer.channel_norms, layer.channel.get(), layer.channel_shares);
     } else {
       const Tensor in = taken(layer.mixer_norms);
       if (pass.hidden_states) pass.hidden_states->push_back(x);
@@ -159,7 +170,7 @@ Tensor Model::run(Pass& pass, Stack& stack) {
       const Tensor mixed = layer.mixer->forward(pass, in);
       ++at;
       next_state();
-      branch = scaled(ops::add(tape, mixed, layer.channel->forward(pass, spec_.residual == Residual::parallel ? ops::norm(tape, x, *layer.channel_norms.before) : in)));
+      branch = times(ops::add(tape, mixed, layer.channel->forward(pass, spec_.residual == Residual::parallel ? ops::norm(tape, x, *layer.channel_norms.before) : in)), spec_.residual_scale);
     }
   }
   if (!pass.pooled.empty()) ops::pooled_balance(tape, pass.pooled, pass.counted_N, pass.pooled_coefficient * pass.loss_scale);

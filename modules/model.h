@@ -40,6 +40,7 @@ class Model {
   };
   struct Layer {
     Norms mixer_norms, cross_norms, channel_norms;
+    Shares mixer_shares, channel_shares;
     std::unique_ptr<SequenceMixer> mixer, cross;
     std::unique_ptr<ChannelMixer> channel;
   };

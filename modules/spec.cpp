@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kMost = int64_t{1} << 31;
 
 // In the order of their enumerations.
-const std::vector<std::string> kPlacements{"pre", "post", "none", "branch", "both"}, kResiduals{"sequential", "parallel", "parallel_one_norm"};
+const std::vector<std::string> kPlacements{"pre", "post", "none", "branch", "both", "stream"}, kResiduals{"sequential", "parallel", "parallel_one_norm"};
 
 struct Choice {
   size_t index;
@@ -43,9 +43,17 @@ Json to_json(const Component& c) {
   return out;
 }
 
+Shares shares(Config& cfg, const char* key) {
+  const auto both = cfg.take<std::vector<double>>(key, {1, 1});
+  if (both.size() != 2) cfg.reject(key, "must be two numbers: of a block's input and of its result");
+  return {both[0], both[1]};
+}
+
 Json to_json(const LayerSpec& layer) {
   Json out = {{"mixer", to_json(layer.mixer)}, {"channel", to_json(layer.channel)}};
   if (layer.cross.kind != "none") out["cross"] = to_json(layer.cross);
+  for (const auto& [key, s] : {std::pair("mixer_shares", layer.mixer_shares), std::pair("channel_shares", layer.channel_shares)})
+    if (!(s == Shares{})) out[key] = {s.input, s.result};
   return out;
 }
 
@@ -54,6 +62,8 @@ std::vector<LayerSpec> stack(Config& cfg, bool encoder) {
   const auto layer_of = [&](Config& table) {
     LayerSpec layer{component(table, "mixer", "attention"), component(table, "channel", "ffn")};
     if (!encoder) layer.cross = component(table, "cross", "none");
+    layer.mixer_shares = shares(table, "mixer_shares");
+    layer.channel_shares = shares(table, "channel_shares");
     return layer;
   };
   const Json layers = cfg.take_json("layers");

@@ -18,16 +18,23 @@ struct Component {
   bool operator==(const Component&) const = default;
 };
 
+// What a block makes of x: input·x + result·f(x).
+struct Shares {
+  double input = 1, result = 1;
+  bool operator==(const Shares&) const = default;
+};
+
 struct LayerSpec {
   Component mixer;          // axis 1: how positions exchange information (modules/mixers/registry.cpp)
   Component channel;        // axis 2: what happens at each position (modules/channels/registry.cpp)
   Component cross{"none"};  // between the two, in decoders that read an encoder: a mixer that looks at the encoded source
+  Shares mixer_shares = {}, channel_shares = {};
   bool operator==(const LayerSpec&) const = default;
 };
 
-// Of a block f: x + f(norm(x)); norm(x + f(x)) [Vaswani et al. 2017]; x + norm(f(x)) [OLMo 2]; x + norm'(f(norm(x))) [Gemma 2]; or f(x), without norms and residual. Where x itself is never
-// normalised, it is at the end.
-enum class NormPlacement : uint8_t { pre, post, none, branch, both };
+// Of a block f: x + f(norm(x)); norm(x + f(x)) [Vaswani et al. 2017]; x + norm(f(x)) [OLMo 2]; x + norm'(f(norm(x))) [Gemma 2]; f(x), without norms and residual;
+// or y + f(y) of y = norm(x) [MiniMax-01]. Where x does not leave a block normalised, it is at the end.
+enum class NormPlacement : uint8_t { pre, post, none, branch, both, stream };
 // Of a layer: mixer, then channel mixer; or both read the same x, each behind its norm or behind one [GPT-J, PaLM].
 enum class Residual : uint8_t { sequential, parallel, parallel_one_norm };
 

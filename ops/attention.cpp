@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/row_sight.h"
 
 namespace gamut::ops {
 namespace {
@@ -13,28 +14,12 @@ struct Geometry {
   int64_t per_group() const { return heads / groups; }
 };
 
-// The rule for one row, and how many keys it has.
-struct RowSight {
-  kernels::Sight sight;
-  int64_t keys;
-};
-RowSight row_sight(const Visibility& visibility, const Geometry& g, int64_t b) {
-  RowSight row{visibility.sight, g.keys};
-  const auto take = [&](const Tensor& per_row, int64_t& value) {
-    if (per_row) value = std::clamp<int64_t>(per_row.data<int32_t>()[b], 0, g.keys);
-  };
-  take(visibility.keys_B, row.keys);
-  take(visibility.first_B, row.sight.first);
-  take(visibility.prefix_B, row.sight.prefix);
-  return row;
-}
-
 // Pairs (query, visible key) of one head in all rows: what is multiplied. On shapes alone rows do not differ.
 double visible_pairs(const Geometry& g, const Visibility& visibility, bool known) {
   double pairs = 0;
   const bool differ = visibility && known;
   for (int64_t b = 0; b < (differ ? g.batch : 1); ++b) {
-    const RowSight row = differ ? row_sight(visibility, g, b) : RowSight{visibility.sight, g.keys};
+    const RowSight row = differ ? row_sight(visibility, b, g.keys) : RowSight{visibility.sight, g.keys};
     for (int64_t i = 0; i < g.queries; ++i) {
       if (!known && visibility.prefix_B) {
         pairs += static_cast<double>(g.keys);
@@ -52,7 +37,7 @@ kernels::AttentionForward<T> task(const Geometry& g, const Visibility& visibilit
                                   const Tensor& out, const Tensor& lse, int64_t b, int64_t group, std::byte* scratch) {
   using P = accumulator<T>;
   const int64_t n = g.per_group();
-  const RowSight row = row_sight(visibility, g, b);
+  const RowSight row = row_sight(visibility, b, g.keys);
   const Tensor& bias = scores.bias.value_HR;
   return {.sight = row.sight, .queries = g.queries, .keys = row.keys, .offset = g.offset, .group = n, .head_dim = g.head_dim, .value_dim = g.value_dim,
           .scale = static_cast<P>(scores.scale),
@@ -98,6 +83,17 @@ template <class T> void sink_gradient(Tape& tape, const Geometry& g, const Tenso
 }
 
 }  // namespace
+
+RowSight row_sight(const Visibility& visibility, int64_t b, int64_t keys) {
+  RowSight row{visibility.sight, keys};
+  const auto take = [&](const Tensor& per_row, int64_t& value) {
+    if (per_row) value = std::clamp<int64_t>(per_row.data<int32_t>()[b], 0, keys);
+  };
+  take(visibility.keys_B, row.keys);
+  take(visibility.first_B, row.sight.first);
+  take(visibility.prefix_B, row.sight.prefix);
+  return row;
+}
 
 Distances occurring_distances(const Visibility& visibility, int64_t queries, int64_t keys, int64_t offset) {
   const kernels::Sight& sight = visibility.sight;

@@ -6,9 +6,10 @@
 namespace gamut::ops {
 namespace {
 
-// to_h (+)= from_h·(W_hᵀ or W_h) for every head.
+// to_h (+)= from_h·(W_hᵀ or W_h) for every head. A gradient's tensor may have the shape that x had before it was cut into heads.
 void multiply(Tape& tape, const Tensor& from, const Tensor& w, Side side, const Tensor& to, bool accumulate) {
-  const int64_t heads = w.shape()[0], k = from.width(), n = to.width(), m = from.rows() / heads;
+  const bool forward = side == Side::forward;
+  const int64_t heads = w.shape()[0], k = w.shape()[forward ? 2 : 1], n = w.shape()[forward ? 1 : 2], m = from.elements() / (heads * k);
   std::vector<kernels::Gemm> problems;
   for (int64_t h = 0; h < heads; ++h) {
     const kernels::PackedMatrix b = packed(tape, w, from.dtype(), side, h);

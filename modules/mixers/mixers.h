@@ -9,12 +9,38 @@ namespace gamut {
 
 std::unique_ptr<SequenceMixer> build_cross_attention(const BuildContext& ctx, Config& options);
 
+struct GatedConvOptions {
+  int64_t taps;
+  bool bias;  // of projections and convolution
+  static GatedConvOptions take(Config& cfg, const ModelSpec& spec);
+  bool operator==(const GatedConvOptions&) const = default;
+};
+std::unique_ptr<SequenceMixer> build_gated_conv(const BuildContext& ctx, Config& options);
+
+struct KdaOptions {
+  int64_t heads, key_dim, value_dim, conv, decay_rank, gate_rank;
+  bool gate_bias;
+  double norm_eps, beta_scale;
+  static KdaOptions take(Config& cfg, const ModelSpec& spec);
+  bool operator==(const KdaOptions&) const = default;
+};
+std::unique_ptr<SequenceMixer> build_kda(const BuildContext& ctx, Config& options);
+
 struct GatedDeltaNetOptions {
   int64_t key_heads, value_heads, key_dim, value_dim, conv;
   double norm_eps;
   static GatedDeltaNetOptions take(Config& cfg, const ModelSpec& spec);
 };
 std::unique_ptr<SequenceMixer> build_gated_deltanet(const BuildContext& ctx, Config& options);
+
+struct LightningOptions {
+  int64_t heads, head_dim;
+  kernels::Activation activation;  // of queries, keys and values
+  double norm_eps;
+  static LightningOptions take(Config& cfg, const ModelSpec& spec);
+  bool operator==(const LightningOptions&) const = default;
+};
+std::unique_ptr<SequenceMixer> build_lightning(const BuildContext& ctx, Config& options);
 
 struct MambaOptions {
   int64_t inner, state, rank, conv;

@@ -4,6 +4,9 @@
 // c = norm(W_c·x), k_h = [U_h·c | rot(W_r·x)], v_h = V_h·c; q_h = [nope | rot] of x or of norm(W_q·x); softmax(scale·q·k)·v; output map.
 // Only c and the rotated part are kept of earlier positions. Two forms give the same: expanded, keys and values of every position are made;
 // absorbed, queries are mapped into the latent space, scores and sums are taken there and mapped out. [DeepSeek-AI, DeepSeek-V2, 2024]
+//
+// With an indexer each query sees, absorbed, the `keys` positions with the largest Σ_h w_h·ReLU(q_h·k) alone, w = W_w·x, k = rot(LayerNorm(W_k·x)), q of
+// what the other queries are made of. A choice has no gradient: training leaves the indexer as it is. [DeepSeek-AI, DeepSeek-V3.2, 2025]
 #include "modules/mixers/mla.h"
 
 #include <cmath>
@@ -17,6 +20,7 @@
 #include "ops/map.h"
 #include "ops/norm.h"
 #include "ops/rotary.h"
+#include "ops/sparse_attention.h"
 
 namespace gamut {
 namespace {
@@ -44,6 +48,18 @@ class Mla : public SequenceMixer {
     key_up_ = ctx.add("key_up", {o.heads, o.nope, o.latent}, Role::matrix, ctx.matrix());
     value_up_ = ctx.add("value_up", {o.heads, o.value, o.latent}, Role::matrix, ctx.matrix());
     output_ = projection("output", d, o.heads * o.value, o.bias, ctx.into_residual());
+    if (const IndexerOptions& index = o.indexer; index.heads > 0) {
+      const auto still = [&](const char* name, int64_t out, int64_t in) {
+        return ops::LinearWeight{ctx.add(name, {out, in}, Role::matrix, ctx.matrix(), false), Tensor()};
+      };
+      index_query_ = still("index_query", index.heads * index.head_dim, query_in);
+      index_key_ = still("index_key", index.head_dim, d);
+      index_weight_ = still("index_weight", index.heads, d);
+      index_norm_ = {.kind = kernels::NormKind::layer,
+                     .eps = 1e-6,
+                     .gain_D = ctx.add("index_norm", {index.head_dim}, Role::norm, Init::constant(1), false),
+                     .bias_D = ctx.add("index_norm_bias", {index.head_dim}, Role::norm, Init::constant(0), false)};
+    }
   }
 
   Tensor forward(Pass& pass, const Tensor& x) override {
@@ -63,24 +79,41 @@ class Mla : public SequenceMixer {
                          o_.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split);
     };
     const Tensor q_rope = rotated(query[1], o_.heads), k_rope = rotated(down[1], 1);
+    const bool indexed = o_.indexer.heads > 0;
     Tensor mixed;
-    if (!pass.state) {
+    if (!pass.state && (!indexed || t <= o_.indexer.keys)) {
       mixed = expanded(pass, q_nope, q_rope, latent, k_rope, t);
     } else {
-      auto& state = static_cast<PositionsState&>(*pass.state);
-      const Tensor cache = state.append(tape, {ops::join_heads(tape, latent.reshape({b, t, 1, o_.latent}), k_rope)})[0];
-      if (absorbing_costs_less(t, state.length())) {
-        mixed = absorbed(pass, q_nope, q_rope, cache, state.length());
+      Tensor cache = ops::join_heads(tape, latent.reshape({b, t, 1, o_.latent}), k_rope), index_keys;
+      if (indexed)
+        index_keys =
+            quietly(tape, [&](Tape& quiet) { return index_rotated(quiet, pass, ops::norm(quiet, ops::linear(quiet, x, index_key_), index_norm_), 1); });
+      int64_t keys = t;
+      if (pass.state) {
+        auto& state = static_cast<PositionsState&>(*pass.state);
+        const std::vector<Tensor>& kept = indexed ? state.append(tape, {cache, index_keys}) : state.append(tape, {cache});
+        cache = kept[0];
+        if (indexed) index_keys = kept[1];
+        keys = state.length();
+      }
+      if (indexed && keys > o_.indexer.keys) {
+        const Tensor chosen = quietly(tape, [&](Tape& quiet) { return choice(quiet, pass, x, query_in, index_keys, keys); });
+        const Tensor sums = ops::sparse_attention(tape, in_latent_space(tape, q_nope, q_rope), cache, chosen, o_.latent, o_.score_scale());
+        mixed = ops::head_linear(tape, sums.reshape({b, t, o_.heads, o_.latent}), value_up_, ops::Side::forward);
+      } else if (absorbing_costs_less(t, keys)) {
+        mixed = absorbed(pass, q_nope, q_rope, cache, keys);
       } else {
-        const auto [all, ropes] = apart(tape, cache, state.length());
-        mixed = expanded(pass, q_nope, q_rope, all, ropes, state.length());
+        const auto [all, ropes] = apart(tape, cache, keys);
+        mixed = expanded(pass, q_nope, q_rope, all, ropes, keys);
       }
     }
     return ops::linear(tape, mixed.reshape({b, t, o_.heads * o_.value}), output_);
   }
 
   std::unique_ptr<MixerState> start(Tape& tape, int64_t batch, int64_t capacity) const override {
-    return std::make_unique<PositionsState>(tape, std::vector{Shape{batch, capacity, 1, o_.latent + o_.rotary}}, dtype_);
+    std::vector<Shape> kept{{batch, capacity, 1, o_.latent + o_.rotary}};
+    if (o_.indexer.heads > 0) kept.push_back({batch, capacity, 1, o_.indexer.head_dim});
+    return std::make_unique<PositionsState>(tape, kept, dtype_);
   }
 
  private:
@@ -95,11 +128,35 @@ class Mla : public SequenceMixer {
     return ops::attention(tape, q, k, up[1].reshape({b, keys, o_.heads, o_.value}), pass.visibility, {.scale = o_.score_scale()}, pass.offset);
   }
 
+  Tensor in_latent_space(Tape& tape, const Tensor& q_nope, const Tensor& q_rope) const {
+    return ops::join_heads(tape, ops::head_linear(tape, q_nope, key_up_, ops::Side::backward), q_rope);
+  }
+
+  // Without a record for gradients.
+  template <class Make> static Tensor quietly(Tape& tape, const Make& make) {
+    Tape quiet(tape.device(), Tape::Mode::inference);
+    const Tensor made = make(quiet);
+    for (const auto& [name, cost] : quiet.ledger()) tape.count(name.c_str(), cost);
+    return made;
+  }
+  Tensor index_rotated(Tape& tape, const Pass& pass, const Tensor& y, int64_t heads) {
+    const Tensor parts = y.reshape({pass.batch(), pass.length(), heads, o_.indexer.head_dim});
+    if (!o_.rope) return parts;
+    const RopeTable& table = rope_.table(tape, pass.offset + pass.length());
+    return ops::rotary(tape, parts, pass.positions_N, table.cos_MR, table.sin_MR,
+                       o_.indexer.interleaved ? kernels::RotaryStyle::interleaved : kernels::RotaryStyle::half_split);
+  }
+  // What each query sees, of `keys` positions. The factors that all scores share do not matter.
+  Tensor choice(Tape& tape, const Pass& pass, const Tensor& x, const Tensor& query_in, const Tensor& index_keys, int64_t keys) {
+    return ops::choose_keys(tape, index_rotated(tape, pass, ops::linear(tape, query_in, index_query_), o_.indexer.heads),
+                            ops::linear(tape, x, index_weight_, parameter_dtype(dtype_)), index_keys, keys, pass.visibility, pass.offset, o_.indexer.keys);
+  }
+
   // One key of all heads for each position: the cache's rows [B, capacity, 1, L + R], whose first L are the value, too.
   Tensor absorbed(Pass& pass, const Tensor& q_nope, const Tensor& q_rope, const Tensor& cache, int64_t keys) {
     Tape& tape = pass.tape;
-    const Tensor q = ops::join_heads(tape, ops::head_linear(tape, q_nope, key_up_, ops::Side::backward), q_rope);
-    const Tensor sums = ops::attention(tape, q, cache, Tensor(), pass.visibility, {.scale = o_.score_scale()}, pass.offset, keys, o_.latent);
+    const Tensor sums = ops::attention(tape, in_latent_space(tape, q_nope, q_rope), cache, Tensor(), pass.visibility, {.scale = o_.score_scale()}, pass.offset,
+                                       keys, o_.latent);
     return ops::head_linear(tape, sums.reshape({pass.batch(), pass.length(), o_.heads, o_.latent}), value_up_, ops::Side::forward);
   }
 
@@ -129,6 +186,8 @@ class Mla : public SequenceMixer {
   ops::NormWeight query_norm_, latent_norm_;
   Tensor key_up_, value_up_;  // [H, K, L], [H, V, L]
   ops::LinearWeight output_;
+  ops::LinearWeight index_query_, index_key_, index_weight_;  // ? of the indexer
+  ops::NormWeight index_norm_;
   Rope rope_;
 };
 
@@ -160,6 +219,14 @@ MlaOptions MlaOptions::take(Config& cfg, const ModelSpec& spec) {
   o.rotation.scaling = RopeScaling::take(scaling);
   scaling.finish();
   o.mscale = cfg.take_in<double>("mscale", 0.0, -1e6, 1e6);
+  Config indexer = cfg.sub("indexer");
+  o.indexer.heads = indexer.take_in<int64_t>("heads", 0, 0, 65536);
+  o.indexer.head_dim = indexer.take_in<int64_t>("head_dim", o.indexer.head_dim, 1, 65536);
+  o.indexer.keys = indexer.take_in<int64_t>("keys", o.indexer.keys, 1, 1 << 24);
+  o.indexer.interleaved = indexer.take<bool>("interleaved", false);
+  if (o.indexer.heads > 0 && o.indexer.head_dim < o.rotary)
+    indexer.reject("head_dim", "must be at least rotary (" + std::to_string(o.rotary) + "), not " + std::to_string(o.indexer.head_dim));
+  indexer.finish();
   return o;
 }
 
@@ -178,6 +245,10 @@ Json MlaOptions::to_json(const ModelSpec& spec) const {
   differs("rope_theta", rotation.theta, 10000.0);
   if (rotation.scaling.kind != "none") out["rope_scaling"] = rotation.scaling.to_json();
   differs("mscale", mscale, 0.0);
+  if (indexer.heads > 0) {
+    out["indexer"] = {{"heads", indexer.heads}, {"head_dim", indexer.head_dim}, {"keys", indexer.keys}};
+    if (indexer.interleaved) out["indexer"]["interleaved"] = true;
+  }
   return out;
 }
 

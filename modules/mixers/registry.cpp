@@ -23,10 +23,12 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "Multi-head latent attention: keys and values are linear maps of a short latent c = norm(W x), and a rotating part of each key is shared by all heads; only these are remembered. Decoding takes "
        "scores in the latent space (absorbed form). Options: heads, nope and rotary (dimensions of a head's query and key that stay and that rotate), value, latent, query_rank (0: queries straight from "
        "x), bias (of the maps from x and of the output), norm_eps, query_scale and latent_scale (of the normalised latents), rope (false: the rotary part stays, too), rope_theta, rope_interleaved, "
-       "rope_scaling, mscale (scores times (0.1·mscale·ln factor + 1)²). [DeepSeek-AI, DeepSeek-V2, 2024]",
+       "rope_scaling, mscale (scores times (0.1·mscale·ln factor + 1)²), indexer = {heads, head_dim, keys, interleaved} (each query sees the `keys` positions with the largest Σ w·ReLU(q·k); not trained). "
+       "[DeepSeek-AI, DeepSeek-V2, 2024; DeepSeek-V3.2, 2025]",
        build_mla,
        {R"({"heads": 4, "nope": 8, "rotary": 4, "value": 6, "latent": 20, "rope_interleaved": true})",
-        R"({"heads": 2, "nope": 5, "rotary": 6, "value": 9, "latent": 11, "query_rank": 14, "bias": true, "query_scale": 0.8, "latent_scale": 1.3, "mscale": 0.7, "rope_scaling": {"kind": "yarn", "factor": 4, "original_positions": 16}})"},
+        R"({"heads": 2, "nope": 5, "rotary": 6, "value": 9, "latent": 11, "query_rank": 14, "bias": true, "query_scale": 0.8, "latent_scale": 1.3, "mscale": 0.7, "rope_scaling": {"kind": "yarn", "factor": 4, "original_positions": 16}})",
+        R"({"heads": 2, "nope": 5, "rotary": 4, "value": 6, "latent": 11, "query_rank": 9, "indexer": {"heads": 3, "head_dim": 7, "keys": 24}})"},
        Looks::both_ways},
       {"moa",
        "Mixture of attention heads: of `experts` pairs of maps, to queries and from what they find, each token takes top_k by a softmax over the winners; keys and values are common to all. "
@@ -44,6 +46,22 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "[Yang et al., Gated Delta Networks, 2024]",
        build_gated_deltanet,
        {R"({"key_heads": 2, "value_heads": 4, "key_dim": 12, "value_dim": 9, "conv": 3})"}},
+      {"gated_conv",
+       "A short causal convolution between two gates: y = W_o(c∘conv(b∘v)), b, c, v = W x. Its memory is the last inputs of the convolution. Options: taps, bias (of the maps and the convolution). "
+       "[Liquid AI, LFM2, 2025]",
+       build_gated_conv,
+       {R"({"taps": 3})", R"({"taps": 5, "bias": true})"}},
+      {"kda",
+       "Kimi delta attention: a state S per head whose rows decay each at their own rate and are corrected towards what they should hold: S ← diag(e^g)·S, S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v "
+       "after a short causal convolution, q and k of length 1, g from a map of low rank, and o normalised and gated by σ. Constant memory. Options: heads, key_dim, value_dim, conv, decay_rank, gate_rank, "
+       "gate_bias, beta_scale (2 allows that a key's slot turns its sign), norm_eps. [Kimi Team, Kimi Linear, 2025]",
+       build_kda,
+       {R"({"heads": 2, "key_dim": 12, "value_dim": 9, "conv": 3, "gate_bias": true, "beta_scale": 2})"}},
+      {"lightning",
+       "Linear attention whose state decays by a fixed number, smaller for later heads and layers: S ← e^(−s)·S + kᵀv, o = q·S, with q, k, v activated and o normalised over all heads and gated by "
+       "σ(W x). Constant memory. Options: heads, head_dim, activation, norm_eps. [Qin et al., Lightning Attention-2, 2024; MiniMax, MiniMax-01, 2025]",
+       build_lightning,
+       {R"({"heads": 3, "head_dim": 10})"}},
       {"mamba",
        "A selective state space: h ← e^(ΔA)·h + Δ·B·x, y = C·h + D·x for `state` numbers per channel, with Δ, B and C computed from x after a short causal convolution; gated by SiLU(z). Constant "
        "memory. Options: inner, state, rank (of Δ), conv, conv_bias, bias, norms (of Δ, B, C: none, plain, gain), norm_eps. [Gu & Dao, Mamba, 2023]",

@@ -3,6 +3,7 @@
 #include "ops/cases/families.h"
 #include "ops/linear.h"
 #include "ops/relative_bias.h"
+#include "ops/sparse_attention.h"
 
 namespace gamut::ops::cases {
 namespace {
@@ -44,6 +45,16 @@ Case attention_case(std::string name, const Geometry& g, const Sight& sight, int
   return c;
 }
 
+// Each query sees keys of its own, some fewer than others.
+Case sparse_case(std::string name, int64_t b, int64_t t, int64_t keys, int64_t heads, int64_t head_dim, int64_t value_dim, int64_t most) {
+  std::vector<double> chosen;
+  for (int64_t i = 0; i < b * t; ++i)
+    for (int64_t j = 0; j < most; ++j) chosen.push_back(static_cast<double>(j > 0 && j > i % most ? -1 : (i + j * (keys / most)) % keys));
+  return {.name = "sparse_attention/" + name,
+          .inputs = {activation("q", {b, t, heads, head_dim}), activation("keys", {b, keys, 1, head_dim}), ids("chosen", {b, t, most}, chosen)},
+          .apply = [=](Tape& tape, Inputs in) { return std::vector{ops::sparse_attention(tape, in[0], in[1], in[2], value_dim, 1 / std::sqrt(static_cast<double>(head_dim)))}; }};
+}
+
 Case relative_case(std::string name, int64_t buckets, int64_t heads, const Distances& d, int64_t most, bool both_ways) {
   return {.name = "relative_bias/" + name,
           .inputs = {{"table", Kind::parameter, {buckets, heads}, 0, 1}},
@@ -70,6 +81,9 @@ void attention(Size size, Add add) {
     return;
   }
   add(attention_case("one", {1, 1, 1, 1, 1, 1, 1}, {}));
+  add(sparse_case("one", 1, 1, 1, 1, 1, 1, 1));
+  add(sparse_case("few", 2, 3, 9, 3, 7, 4, 4));
+  add(sparse_case("parts", 1, 150, 40, 2, 5, 5, 8));
   add(attention_case("causal", {2, 5, 5, 2, 2, 4, 4}, {}));
   add(attention_case("grouped", {2, 4, 4, 6, 2, 3, 5}, {}));
   add(attention_case("bidirectional", {1, 5, 7, 2, 1, 4, 3}, {.causal = false}));

@@ -36,8 +36,9 @@ Case join_case(std::string name, Shape a, Shape b) {
           .apply = [](Tape& tape, Inputs in) { return std::vector{join_heads(tape, in[0], in[1])}; }};
 }
 Case head_linear_case(std::string name, Shape x, Shape w, Side side) {
-  return {.name = "head_linear/" + name, .inputs = {activation("x", x), weight("w", w)},
-          .apply = [side](Tape& tape, Inputs in) { return std::vector{head_linear(tape, in[0], in[1], side)}; }};
+  // Rows that are cut into heads here, so that their gradient has another shape.
+  return {.name = "head_linear/" + name, .inputs = {activation("x", {x[0], x[1], x[2] * x[3]}), weight("w", w)},
+          .apply = [side, x](Tape& tape, Inputs in) { return std::vector{head_linear(tape, in[0].reshape(x), in[1], side)}; }};
 }
 
 void linear(Size size, Add add) {

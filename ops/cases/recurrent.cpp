@@ -1,5 +1,6 @@
 #include "ops/cases/families.h"
 #include "ops/conv.h"
+#include "ops/delta_keys.h"
 #include "ops/dplr.h"
 #include "ops/gate.h"
 #include "ops/linear_attention.h"
@@ -88,6 +89,15 @@ Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int
           }};
 }
 
+Case delta_keys_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k) {
+  return {.name = "delta_keys/" + name,
+          .inputs = {activation("k", {b, t, h, k}), {"step", Kind::parameter, {b, t, h, k}, 0, 1}, vector("rate", h, 0), {"beta", Kind::parameter, {b, t, h}}},
+          .apply = [](Tape& tape, Inputs in) {
+            const DeltaKeys y = delta_keys(tape, in[0], in[1], in[2], in[3]);
+            return std::vector{y.decay, y.removed, y.written};
+          }};
+}
+
 Case rnn_case(std::string name, kernels::Cell cell, int64_t b, int64_t t, int64_t h, bool bias) {
   const int64_t wide = kernels::gates_of(cell) * h;
   return {.name = "rnn/" + name,
@@ -131,6 +141,8 @@ void recurrent(Size size, Add add) {
   add(scan_case("chunks", 2, 35, 5, 3));
   add(scan_case("wide", 1, 70, 83, 4));
 
+  add(delta_keys_case("one", 1, 1, 1, 1));
+  add(delta_keys_case("rows", 2, 70, 3, 5));
   add(dplr_case("one", 1, 1, 1, 1, 1, true));
   add(dplr_case("gated", 2, 17, 2, 5, 3, false));
   add(dplr_case("low_rank", 1, 35, 2, 6, 4, true));

@@ -28,6 +28,8 @@ std::vector<Variant> variants() {
       {"tied_embeddings", tiny_spec({{"tied", true}, {"embedding_scale", 1.7}})},
       {"layer_norm_biases_plain_gelu", tiny_spec({{"norm", "layer"}, {"mixer", {{"kv_heads", 2}, {"bias", true}}}, {"channel", {{"gated", false}, {"activation", "gelu"}, {"bias", true}}}})},
       {"post_norm", tiny_spec({{"norm_placement", "post"}, {"channel", {{"activation", "gelu_tanh"}}}})},
+      {"normalised_stream_shares", tiny_spec({{"norm_placement", "stream"}, {"mixer_shares", {1.3, 0.7}}, {"channel_shares", {0.8, 1.2}}})},
+      {"pre_norm_shares", tiny_spec({{"residual_scale", 0.9}, {"mixer_shares", {0.9, 0.7}}, {"channel_shares", {1.1, 1}}})},
       {"query_key_norm_window", tiny_spec({{"mixer", {{"qk_norm", "head"}, {"window", 3}}}})},
       {"norm_of_all_heads_scale_llama3", tiny_spec({{"mixer", {{"qk_norm", "all"}, {"kv_heads", 2}, {"scale", 0.3}, {"rope_scaling", {{"kind", "llama3"}, {"factor", 8}, {"original_positions", 8}}}}}})},
       {"learned_positions", tiny_spec({{"positions", "learned"}, {"mixer", {{"rope", false}}}})},
