@@ -23,8 +23,18 @@ Json table(const Component& c) {
 }
 Component further_head(const LayerSpec& last) { return {"further", {{"depth", 1}, {"mixer", table(last.mixer)}, {"channel", table(last.channel)}}}; }
 
-// What says nothing about models whose layers are all mixtures.
+// What says nothing about models whose layers are all mixtures, or have no attention.
 void settle(PlainDecoder& d) {
+  if (std::find(d.others.begin(), d.others.end(), true) == d.others.end()) {
+    d.others.clear();
+    d.other.reset();
+    d.other_shares = {};
+  }
+  if (const auto first = std::find(d.others.begin(), d.others.end(), false); first != d.others.end())
+    for (size_t i = 0; i < d.others.size(); ++i)
+      if (d.others[i]) d.attention[i] = d.attention[static_cast<size_t>(first - d.others.begin())];
+  if (d.other && std::find(d.others.begin(), d.others.end(), false) == d.others.end())
+    d.attention.assign(d.others.size(), {.heads = 1, .kv_heads = 1, .head_dim = 1, .scale = 1});
   if (std::find(d.sparse.begin(), d.sparse.end(), true) == d.sparse.end()) d.sparse.clear();
   if (d.sparse.empty() || std::find(d.sparse.begin(), d.sparse.end(), false) != d.sparse.end()) return;
   const PlainDecoder usual;
@@ -50,8 +60,11 @@ ModelSpec spec_of(const PlainDecoder& d) {
   Component ffn{"ffn", {{"hidden", d.hidden}, {"activation", d.activation}}};
   if (!d.gated) ffn.options["gated"] = false;
   if (d.ffn_bias) ffn.options["bias"] = true;
-  for (size_t i = 0; i < d.attention.size(); ++i)
-    spec.layers.push_back({d.latent ? Component{"mla", d.latent->to_json(spec)} : Component{"attention", d.attention[i].to_json(spec)}, !d.sparse.empty() && d.sparse[i] ? component_of(d.experts) : ffn});
+  for (size_t i = 0; i < d.attention.size(); ++i) {
+    const bool other = !d.others.empty() && d.others[i];
+    const Component mixer = other ? *d.other : d.latent ? Component{"mla", d.latent->to_json(spec)} : Component{"attention", d.attention[i].to_json(spec)};
+    spec.layers.push_back({mixer, !d.sparse.empty() && d.sparse[i] ? component_of(d.experts) : ffn, {"none"}, other ? d.other_shares : d.attention_shares, d.channel_shares});
+  }
   spec.heads = {vocabulary_head(d)};
   if (d.further) spec.heads.push_back(further_head(spec.layers.back()));
   return spec;
@@ -68,19 +81,31 @@ DecoderOr decoder_of(const ModelSpec& spec) {
   d.spec.layers.clear();
   d.spec.heads = PlainDecoder{}.spec.heads;
   const Component* dense = nullptr;
+  bool attention = false;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const auto& [mixer, channel, cross] = spec.layers[i];
-    const bool latent = mixer.kind == "mla";
-    if ((mixer.kind != "attention" && !latent) || (channel.kind != "ffn" && channel.kind != "moe")) return {{}, "layers of " + mixer.kind + " and " + channel.kind};
-    if (latent) {
+    const auto& [mixer, channel, cross, mixer_shares, channel_shares] = spec.layers[i];
+    const bool latent = mixer.kind == "mla", other = !latent && mixer.kind != "attention";
+    if (channel.kind != "ffn" && channel.kind != "moe") return {{}, "layers of " + mixer.kind + " and " + channel.kind};
+    if (other) {
+      if (d.other && !(*d.other == mixer)) return {{}, "layers whose mixers differ"};
+      d.other = mixer;
+      d.attention.emplace_back();
+    } else if (latent) {
       const MlaOptions options = mla_options(spec, i);
-      if (i > 0 && !(d.latent == options)) return {{}, "layers whose mixers differ"};
+      if (attention && !(d.latent == options)) return {{}, "layers whose mixers differ"};
       d.latent = options;
       d.attention.push_back(latent_stand_in(options));
     } else {
       if (d.latent) return {{}, "layers whose mixers differ"};
       d.attention.push_back(attention_options(spec, i));
     }
+    Shares& shares = other ? d.other_shares : d.attention_shares;
+    const bool met = other ? std::find(d.others.begin(), d.others.end(), true) != d.others.end() : attention;
+    if ((met && !(shares == mixer_shares)) || (i > 0 && !(d.channel_shares == channel_shares))) return {{}, "blocks of one kind with different shares"};
+    shares = mixer_shares;
+    d.channel_shares = channel_shares;
+    attention = attention || !other;
+    d.others.push_back(other);
     d.sparse.push_back(channel.kind == "moe");
     if (channel.kind == "ffn") {
       if (dense && !(*dense == channel)) return {{}, "layers whose channel mixers differ"};
@@ -173,6 +198,10 @@ void Keys::integer_or_null(const char* key, PlainDecoder& d, int64_t AttentionOp
   integer_or_null(key, value, fallback);
   if (cfg_)
     for (AttentionOptions& a : d.attention) a.*option = value;
+}
+void Keys::shares(const char* input, const char* result, Shares& shares) {
+  number(input, shares.input, 1);
+  number(result, shares.result, 1);
 }
 void Keys::integer(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
   int64_t value = d.attention[0].*option;
@@ -349,6 +378,25 @@ void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(
   }
 }
 
+void other_layers(Keys& k, PlainDecoder& d, const std::function<bool(size_t)>& is_other, const LayerNames& names) {
+  if (!k.reading()) {
+    Json types = Json::array();
+    for (size_t i = 0; i < d.attention.size(); ++i) types.push_back(!d.others.empty() && d.others[i] ? names.other[0] : names.attention[0]);
+    k.json()[names.key] = types;
+    return;
+  }
+  const char* key = k.either(names.key, "layers_block_type");
+  const auto types = k.config().take<std::vector<std::string>>(key, {});
+  if (!types.empty() && types.size() != d.attention.size())
+    k.config().reject(key, "names " + std::to_string(types.size()) + " layers, there are " + std::to_string(d.attention.size()));
+  const auto is = [](const std::vector<std::string>& kinds, const std::string& type) { return std::find(kinds.begin(), kinds.end(), type) != kinds.end(); };
+  for (size_t i = 0; i < d.attention.size(); ++i) {
+    if (!types.empty() && !is(names.attention, types[i]) && !is(names.other, types[i]))
+      k.config().reject(key, "holds '" + types[i] + "'; expected " + names.attention[0] + " or " + names.other[0]);
+    d.others.push_back(types.empty() ? is_other(i) : is(names.other, types[i]));
+  }
+}
+
 void experts(Keys& k, PlainDecoder& d, const ExpertDialect& dialect) {
   const bool reading = k.reading();
   if (reading) d.sparse.assign(d.attention.size(), true);
@@ -440,7 +488,10 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     for (const auto& [name, parameter] : {std::pair(names.mixer_norm, "mixer_norm"), std::pair(names.mixer_post_norm, "mixer_post_norm"), std::pair(names.channel_norm, "channel_norm"),
                                           std::pair(names.channel_post_norm, "channel_post_norm")})
       if (name) both(layer + name, ours + parameter, names.centre, names.gain);
-    if (map.has(mixer + "latent_down")) {
+    const bool other = spec.layers[like].mixer.kind != "attention" && spec.layers[like].mixer.kind != "mla";
+    if (other) {
+      family.other(map, theirs(layer), mixer, spec, like);
+    } else if (map.has(mixer + "latent_down")) {
       name_latent(map, theirs(layer) + "self_attn.", mixer, mla_options(spec, like));
     } else if (names.qkv && names.grouped) {
       const AttentionOptions a = attention_options(spec, like);
@@ -460,9 +511,9 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
       both(layer + names.key, mixer + "key");
       both(layer + names.value, mixer + "value");
     }
-    if (!map.has(mixer + "latent_down")) {
+    if (!other && !map.has(mixer + "latent_down")) {
       both(layer + names.output, mixer + "output");
-    if (map.has(mixer + "sinks")) map.whole(theirs(layer + "self_attn.sinks"), mixer + "sinks");
+      if (map.has(mixer + "sinks")) map.whole(theirs(layer + "self_attn.sinks"), mixer + "sinks");
       both(layer + names.query_norm, mixer + "query_norm", names.centre, names.gain);
       both(layer + names.key_norm, mixer + "key_norm", names.centre, names.gain);
       if (names.attention_gate) both(layer + names.attention_gate, mixer + "gate");

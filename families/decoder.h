@@ -17,8 +17,11 @@ namespace gamut {
 struct PlainDecoder {
   ModelSpec spec;                           // but for layers and heads
   std::vector<AttentionOptions> attention;  // of each layer
-  std::optional<MlaOptions> latent;         // in every layer; `attention` is then latent_stand_in
+  std::optional<MlaOptions> latent;         // in every layer of attention; `attention` is then latent_stand_in
+  std::optional<Component> other;           // ? mixer of the layers that have no attention, whose entries above are those of the first that has
+  std::vector<bool> others;                 // of each layer: it has no attention; empty: all have
   std::vector<bool> sparse;                 // ? of each layer: a mixture of experts
+  Shares attention_shares, other_shares, channel_shares;  // of each kind of block
   Experts experts;
   int64_t hidden = 0;                       // of the feed-forward layers
   std::string activation = "silu";
@@ -60,6 +63,7 @@ class Keys {
   void reciprocal(const char* key, double& value, double fallback);  // the key holds 1/value
   void activation(const char* key, PlainDecoder& d, const char* fallback) { activation(key, d.activation, fallback); }
   void activation(const char* key, std::string& value, const char* fallback);
+  void shares(const char* input, const char* result, Shares& shares);
   // The family computes nothing else; another value is an Error.
   void only(const char* key, const Json& value, const std::string& what);
   void ignore(std::initializer_list<const char*> keys, const char* reason);
@@ -105,6 +109,13 @@ void rotation_by_window(Keys& k, PlainDecoder& d, double theta, double sliding_t
 void still_where(PlainDecoder& d, const std::function<bool(size_t)>& still);
 // sliding_window, and layer_types, which without such a key are as `slides` says of a layer.
 void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(size_t)>& slides);
+// Which layers have no attention, but d.other, which is read before: layer_types under any of the given names, of which the first are written; without such
+// a key as `is_other` says of a layer.
+struct LayerNames {
+  const char* key = "layer_types";
+  std::vector<std::string> attention{"full_attention", "attention"}, other{"linear_attention", "mamba"};
+};
+void other_layers(Keys& k, PlainDecoder& d, const std::function<bool(size_t)>& is_other, const LayerNames& names = {});
 // Every layer a mixture of experts; or those that decoder_sparse_step and mlp_only_layers leave, where the dialect has dense layers.
 void experts(Keys& k, PlainDecoder& d, const ExpertDialect& dialect);
 
@@ -132,6 +143,8 @@ struct DecoderFamily {
   DecoderNames names = {};
   void (*adapt)(const ModelSpec& spec, DecoderNames& names) = nullptr;  // ? where names depend on the model
   const ExpertDialect* experts = nullptr;
+  // The tensors of a layer's mixer that is no attention: theirs below "model.layers.0.", ours below "layers.0.mixer.".
+  void (*other)(NameMap& map, const std::string& theirs, const std::string& ours, const ModelSpec& spec, size_t layer) = nullptr;
 };
 // The first thing in which two models differ, as a recipe would write it.
 std::string difference(const Json& a, const Json& b, const std::string& where = "");

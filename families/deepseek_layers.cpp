@@ -10,7 +10,7 @@ void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const S
   expert_keys(k, e, dialect);
   int64_t hidden = d.hidden > 0 && !k.reading() ? d.hidden : e.hidden, shared = e.shared_hidden / std::max<int64_t>(e.hidden, 1);
   k.integer("intermediate_size", hidden, keys.dense_hidden);
-  k.integer_or_null(keys.shared, shared, keys.shared_experts);
+  if (keys.shared) k.integer_or_null(keys.shared, shared, keys.shared_experts);
   if (keys.groups) {
     k.integer_or_null(keys.groups, e.groups, keys.group_count);
     k.integer_or_null(keys.kept_groups, e.kept_groups, keys.kept_count);
@@ -113,6 +113,10 @@ void name_latent(NameMap& map, const std::string& theirs, const std::string& our
   by_head(theirs + "kv_b_proj.weight", ours + "key_up", a.nope, ours + "value_up", a.value, a.latent);
   map.whole(theirs + "o_proj.weight", ours + "output");
   map.optional(theirs + "o_proj.bias", ours + "output_bias");
+  for (const auto& [name, parameter] :
+       {std::pair("wq_b.weight", "index_query"), std::pair("wk.weight", "index_key"), std::pair("weights_proj.weight", "index_weight"),
+        std::pair("k_norm.weight", "index_norm"), std::pair("k_norm.bias", "index_norm_bias")})
+    map.optional(theirs + "indexer." + name, ours + parameter);
 }
 
 }  // namespace gamut

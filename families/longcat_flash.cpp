@@ -73,6 +73,7 @@ ModelSpec read(Config& cfg) {
 Family::Written write(const ModelSpec& spec) {
   ModelSpec single = spec;
   single.layers.clear();
+  if (has_shares(spec)) return {{}, "shares of blocks in the residual stream"};
   for (size_t i = 0; i + 1 < spec.layers.size(); i += 2) {
     const Json& options = spec.layers[i].channel.options;
     if (spec.layers[i].channel.kind != "shortcut" || !options.contains("later") || !options.contains("now")) return {{}, "channel mixers without a shortcut"};

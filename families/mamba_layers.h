@@ -16,6 +16,17 @@ Component take_mamba(Config& cfg, const ModelSpec& spec, const MambaKeys& keys);
 std::string write_mamba(const ModelSpec& spec, const Component& mixer, const MambaKeys& keys, Json& config);
 void name_mamba(NameMap& map, const std::string& theirs, const std::string& ours);
 
+struct Mamba2Keys {
+  const char *heads, *head_dim, *groups, *state, *conv, *expand, *conv_bias, *bias, *chunk;
+  int64_t groups_default, state_default, head_dim_default;  // the last 0: "auto", what expand leaves for each head
+};
+Component take_mamba2(Config& cfg, const ModelSpec& spec, const Mamba2Keys& keys);
+std::string write_mamba2(const ModelSpec& spec, const Component& mixer, const Mamba2Keys& keys, Json& config);
+void name_mamba2(NameMap& map, const std::string& theirs, const std::string& ours);
+// The layers of hybrids, whose keys begin with mamba_, one way or the other.
+class Keys;  // families/decoder.h
+void mamba2_keys(Keys& k, const ModelSpec& spec, std::optional<Component>& mixer);
+
 // Models of Mamba layers alone: Mamba and Falcon Mamba.
 ModelSpec read_mamba_model(Config& cfg, const MambaKeys& keys, bool tied);
 Family::Written write_mamba_model(const ModelSpec& spec, const MambaKeys& keys, const char* model_type, const char* architecture);

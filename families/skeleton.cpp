@@ -209,11 +209,19 @@ MlaOptions mla_options(const ModelSpec& spec, size_t layer) {
   return MlaOptions::take(cfg, spec);
 }
 
+bool has_shares(const ModelSpec& spec) {
+  for (const auto* layers : {&spec.layers, &spec.encoder})
+    for (const LayerSpec& layer : *layers)
+      if (!(layer.mixer_shares == Shares{}) || !(layer.channel_shares == Shares{})) return true;
+  return false;
+}
+
 std::string beyond_decoder(const ModelSpec& spec) {
   if (!spec.encoder.empty()) return "an encoder";
   if (spec.token_types > 0) return "token types";
   if (spec.residual != Residual::sequential || spec.residual_scale != 1) return "another residual stream";
   if (!spec.norm_gain || !spec.norm_bias) return "norms without weights";
+  if (has_shares(spec)) return "shares of blocks in the residual stream";
   for (const LayerSpec& layer : spec.layers)
     for (const char* option : {"alibi", "softcap", "sinks", "clip", "relative_bias", "chunk", "norm_rotated", "norm_gain", "temperature"})
       if (layer.mixer.kind == "attention" && layer.mixer.options.contains(option)) return std::string("attention with ") + option;

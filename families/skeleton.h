@@ -40,6 +40,8 @@ void take_common(Config& cfg, ModelSpec& spec, bool tied);
 
 // What the spec has beyond a causal decoder with a plain head, which most families are; empty: nothing.
 std::string beyond_decoder(const ModelSpec& spec);
+// Blocks that do not simply add what they compute.
+bool has_shares(const ModelSpec& spec);
 // config.json with the skeleton's keys, or why the dialect cannot express the spec. Channel mixers are not looked at.
 Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect);
 // The same for a model trained by masked diffusion: what `write` makes of its causal twin, with mask_token_id.

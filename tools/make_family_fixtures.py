@@ -146,11 +146,29 @@ CASES = {
     "nllb-moe": ("NllbMoe", dict(BART, decoder_layers=2, encoder_sparse_step=2, decoder_sparse_step=1, num_experts=3, moe_eval_capacity_token_fraction=0.5, moe_token_dropout=0.2,
                                  normalize_router_prob_before_dropping=False, router_ignore_padding_tokens=True)),
     "minimax_m2": ("MiniMaxM2", dict(EXPERTS, num_local_experts=4, head_dim=8, rope_parameters=dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "minimax": ("MiniMax", dict(EXPERTS, num_hidden_layers=3, num_local_experts=4, head_dim=6, block_size=8, layer_types=["linear_attention", "full_attention", "linear_attention"],
+                                sliding_window=9, full_attn_alpha_factor=1.3, full_attn_beta_factor=0.9, linear_attn_alpha_factor=1.5, linear_attn_beta_factor=0.8, mlp_alpha_factor=1.2,
+                                mlp_beta_factor=0.7)),
+    "lfm2": ("Lfm2", dict(LAYERS, layer_types=["conv", "full_attention", "conv"], conv_L_cache=3, conv_bias=True, block_multiple_of=6, block_ffn_dim_multiplier=1.2)),
+    "lfm2_moe": ("Lfm2Moe", dict(LAYERS, layer_types=["conv", "full_attention", "conv"], conv_L_cache=4, num_dense_layers=1, num_experts=5, num_experts_per_tok=2, moe_intermediate_size=6,
+                                 routed_scaling_factor=1.5, tie_word_embeddings=False)),
+    "kimi_linear": ("KimiLinear", dict({key: value for key, value in LATENT.items() if key not in ("q_lora_rank", "max_position_embeddings")}, moe_intermediate_size=6, num_experts=6,
+                                       num_experts_per_token=2, num_expert_group=3, topk_group=2, linear_num_heads=2, linear_head_dim=5, linear_conv_kernel_dim=3, pad_token_id=0,
+                                       layer_types=["linear_attention", "full_attention", "linear_attention"], mlp_layer_types=["dense", "sparse", "sparse"])),
+    "kda": ("Kda", dict(vocab_size=40, hidden_size=12, intermediate_size=14, num_hidden_layers=2, num_heads=2, head_dim=5, expand_v=1.4, conv_size=3, norm_eps=1e-5, allow_neg_eigval=True,
+                        hidden_act="swish", tie_word_embeddings=False, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)),
     "jetmoe": ("JetMoe", dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_key_value_heads=2, kv_channels=6, intermediate_size=6, num_local_experts=4, num_experts_per_tok=2,
                               max_position_embeddings=32, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False)),
     "minicpm": ("MiniCpm", dict(vocab_size=40, hidden_size=16, intermediate_size=6, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2,
                                 max_position_embeddings=32, rms_norm_eps=1e-5, hidden_act="silu", scale_emb=3.0, scale_depth=1.4, dim_model_base=8, tie_word_embeddings=True,
                                 bos_token_id=1, eos_token_id=2)),
+    "bamba": ("Bamba", dict(LAYERS, attn_layer_indices=[1], mamba_n_heads=4, mamba_n_groups=2, mamba_d_state=5, mamba_d_conv=3, mamba_expand=2, attention_bias=True, mlp_bias=True,
+                            mamba_proj_bias=True, time_step_limit=(0.2, 1.1), pad_token_id=0)),
+    "granitemoehybrid": ("GraniteMoeHybrid", dict(EXPERTS, num_hidden_layers=3, num_local_experts=4, shared_intermediate_size=5, embedding_multiplier=2.5, attention_multiplier=0.3,
+                                                  residual_multiplier=0.6, logits_scaling=1.7, position_embedding_type="nope", mamba_n_heads=4, mamba_n_groups=2, mamba_d_state=5,
+                                                  mamba_expand=1, layer_types=["linear_attention", "full_attention", "linear_attention"])),
+    "granitemoehybrid-dense": ("GraniteMoeHybrid", dict(LAYERS, num_local_experts=0, shared_intermediate_size=7, position_embedding_type="rope", attention_bias=True, mamba_n_heads=4,
+                                                        mamba_d_state=5, layer_types=["linear_attention", "linear_attention", "full_attention"], tie_word_embeddings=True)),
     "phimoe-longrope": ("Phimoe", dict(EXPERTS, num_local_experts=4, output_router_logits=False, original_max_position_embeddings=12, rope_parameters=dict(
         rope_type="longrope", rope_theta=100.0, original_max_position_embeddings=12, short_factor=[1.0, 1.1, 1.3, 1.4], long_factor=[1.5, 2.0, 3.0, 4.5], short_mscale=1.1, long_mscale=1.3))),
     "phimoe": ("Phimoe", dict(EXPERTS, num_local_experts=4, attention_bias=True, lm_head_bias=True, sliding_window=7, router_jitter_noise=0.1, output_router_logits=False)),
@@ -163,6 +181,9 @@ CASES = {
                                        first_k_dense_replace=1, n_shared_experts=2, mlp_bias=True, attention_bias=True,
                                        **rope("yarn", original_max_position_embeddings=8, mscale=0.7, mscale_all_dim=0.9))),
     "deepseek_v3": ("DeepseekV3", dict(LATENT | CHOSEN, n_routed_experts=6, n_group=3, topk_group=2, first_k_dense_replace=1, rope_interleave=False, num_mtp_layers=0, attention_bias=True)),
+    # Of fewer heads of the indexer all may give nothing, and equal scores are chosen from differently.
+    "deepseek_v32": ("DeepseekV32", dict(LATENT | CHOSEN, num_hidden_layers=2, n_routed_experts=6, n_group=3, topk_group=2, first_k_dense_replace=1, index_topk=5, index_head_dim=7,
+                                         index_n_heads=8, attention_bias=True)),
     "deepseek_v3-further": ("DeepseekV3Mtp", dict(LATENT | CHOSEN, num_hidden_layers=2, n_routed_experts=4, n_group=1, topk_group=1, first_k_dense_replace=1, num_mtp_layers=1)),
     "longcat_flash": ("LongcatFlash", dict({key: value for key, value in LATENT.items() if key not in ("intermediate_size", "num_hidden_layers")}, num_layers=2, head_dim=4, ffn_hidden_size=20, expert_ffn_hidden_size=6,
                                            n_routed_experts=3, zero_expert_num=2, moe_topk=2, routed_scaling_factor=1.7)),
@@ -181,7 +202,7 @@ CASES = {
 
 
 # Where the sum of the name draws weights on which float32 is too coarse to judge with.
-SEEDS = {"gemma2": 2, "jamba": 2, "marian": 3, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
+SEEDS = {"gemma2": 2, "granitemoehybrid": 2, "jamba": 2, "kimi_linear": 2, "marian": 3, "qwen3_next": 3, "t5-gated": 4, "t5-untied": 5}
 
 
 # The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
@@ -253,7 +274,7 @@ def build(name):
             noise = torch.randn(weight.shape) * scale
             weight.copy_(1 + noise if weight.ndim == 1 and "norm" in key.lower() or key.endswith(("ln_1.weight", "ln_2.weight", "ln_f.weight")) else noise)
         for key, buffer in model.named_buffers():
-            if key.endswith(("final_logits_bias", "e_score_correction_bias")):
+            if key.endswith(("final_logits_bias", "e_score_correction_bias", "expert_bias")):
                 buffer.copy_(torch.randn(buffer.shape) * 0.3)
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding):

@@ -197,6 +197,57 @@ class Rwkv7(Plain):
         return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
 
 
+class Kda(Plain):
+    """Kimi delta attention [Kimi Team 2025] and gated feed-forward layers, with the tensor names of flash-linear-attention's folders."""
+    model_type, architecture = "kda", "KDAForCausalLM"
+
+    def __init__(self, config):
+        super().__init__()
+        c = self.config = SimpleNamespace(**config)
+        d, keys, values, rank = c.hidden_size, c.num_heads * c.head_dim, int(c.num_heads * c.head_dim * c.expand_v), int(c.head_dim * c.expand_v)
+        self.model = nn.Module()
+        self.model.embeddings, self.model.layers, self.model.norm = nn.Embedding(c.vocab_size, d), nn.ModuleList(), nn.RMSNorm(d, c.norm_eps)
+        for _ in range(c.num_hidden_layers):
+            layer, attn, mlp = nn.Module(), nn.Module(), nn.Module()
+            layer.attn_norm, layer.mlp_norm, layer.attn, layer.mlp = nn.RMSNorm(d, c.norm_eps), nn.RMSNorm(d, c.norm_eps), attn, mlp
+            for name, width in ("q", keys), ("k", keys), ("v", values):
+                setattr(attn, name + "_proj", nn.Linear(d, width, bias=False))
+                setattr(attn, name + "_conv1d", nn.Conv1d(width, width, c.conv_size, groups=width, padding=c.conv_size - 1, bias=False))
+            attn.f_proj = nn.Sequential(nn.Linear(d, rank, bias=False), nn.Linear(rank, keys, bias=False))
+            attn.g_proj = nn.Sequential(nn.Linear(d, rank, bias=False), nn.Linear(rank, values))
+            attn.b_proj, attn.o_proj, attn.o_norm = nn.Linear(d, c.num_heads, bias=False), nn.Linear(values, d, bias=False), nn.RMSNorm(rank, c.norm_eps)
+            attn.A_log, attn.dt_bias = nn.Parameter(torch.zeros(c.num_heads)), nn.Parameter(torch.zeros(keys))
+            for name, wide, narrow in ("gate", c.intermediate_size, d), ("up", c.intermediate_size, d), ("down", d, c.intermediate_size):
+                setattr(mlp, name + "_proj", nn.Linear(narrow, wide, bias=False))
+            self.model.layers.append(layer)
+        self.lm_head = nn.Linear(d, c.vocab_size, bias=False)
+
+    def _mix(self, a, x):
+        c, (b, t, _) = self.config, x.shape
+        h = c.num_heads
+        q, k, v = (F.silu(getattr(a, name + "_conv1d")(getattr(a, name + "_proj")(x).mT)[..., :t].mT).view(b, t, h, -1) for name in "qkv")
+        q, k = (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6) for y in (q, k))
+        decay = torch.exp(-a.A_log.exp()[:, None] * F.softplus(a.f_proj(x) + a.dt_bias).view(b, t, h, -1))
+        beta = torch.sigmoid(a.b_proj(x)) * (2 if c.allow_neg_eigval else 1)
+        state, rows = x.new_zeros(b, h, k.shape[-1], v.shape[-1]), []
+        for i in range(t):
+            state = decay[:, i, :, :, None] * state
+            new = beta[:, i, :, None] * (v[:, i] - torch.einsum("bhk,bhkv->bhv", k[:, i], state))
+            state = state + torch.einsum("bhk,bhv->bhkv", k[:, i], new)
+            rows.append(torch.einsum("bhk,bhkv->bhv", q[:, i], state) * k.shape[-1] ** -0.5)
+        o = a.o_norm(torch.stack(rows, 1)) * torch.sigmoid(a.g_proj(x)).view(b, t, h, -1)
+        return a.o_proj(o.flatten(2))
+
+    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+        x = self.model.embeddings(input_ids)
+        for layer in self.model.layers:
+            x = x + self._mix(layer.attn, layer.attn_norm(x))
+            y, m = layer.mlp_norm(x), layer.mlp
+            x = x + m.down_proj(F.silu(m.gate_proj(y)) * m.up_proj(y))
+        logits = self.lm_head(self.model.norm(x))
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
+
+
 def turned(x, theta):
     """Rotary positions of [B, T, H, K], halves of a head turning together."""
     half = x.shape[-1] // 2
