@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "families/family.h"
 #include "generation/comparison.h"
 #include "generation/score.h"
+#include "lab/placement.h"
 #include "lab/routing_measures.h"
 #include "objectives/objective.h"
 
@@ -25,6 +27,7 @@ struct Arguments {
   std::vector<std::string> texts;
   int64_t length = 256, limit = 1 << 14;
   int shuffles = 20;
+  std::vector<int64_t> place;  // replicas, devices, nodes, groups
   bool json = false;
 };
 
@@ -80,6 +83,14 @@ void load_checkpoint(Model& model, const fs::path& folder) {
   model.parameters().mark_changed();
 }
 
+// Where each layer's experts would lie on devices, by the load they had here.
+void add_placement(Json& layer, const std::vector<int64_t>& numbers) {
+  const auto number = [&](size_t i) { return i < numbers.size() ? numbers[i] : int64_t{1}; };
+  const auto load = layer["load"].get<std::vector<double>>();
+  const Placement p = place_experts(load, {.replicas = number(0), .groups = number(3), .nodes = number(2), .devices = number(1)});
+  layer["placement"] = {{"experts", p.expert_R}, {"copies", p.copies_E}, {"device_load", p.load_D}, {"imbalance", p.imbalance}};
+}
+
 void run(const Arguments& a) {
   if (a.texts.empty() == a.tokens.empty())
     throw Error({.who = "routing", .what = "needs text to route", .hint = "--text FILE for each domain, or --tokens FILE.json"});
@@ -101,7 +112,9 @@ void run(const Arguments& a) {
     }
   }
   text.id_N = text.example.ids;
-  const Json layers = routing_json(measured, text, a.shuffles, a.against.empty() ? nullptr : &earlier);
+  Json layers = routing_json(measured, text, a.shuffles, a.against.empty() ? nullptr : &earlier);
+  if (!a.place.empty())
+    for (Json& layer : layers) add_placement(layer, a.place);
   if (a.json) {
     std::cout << Json({{"domains", text.domains}, {"tokens", text.domain_N.size()}, {"loss", measured.loss}, {"layers", layers}}).dump() << '\n';
     return;
@@ -125,6 +138,15 @@ void run(const Arguments& a) {
                              cell("domain_given_token"), cell("token"),
                              row.contains("saturation") ? fmt::format("{:.3f}", row["saturation"].get<double>()) : "-");
   }
+  for (const Json& row : layers) {
+    if (!row.contains("placement")) continue;
+    const auto experts = row["placement"]["experts"].get<std::vector<int32_t>>();
+    const size_t devices = row["placement"]["device_load"].size(), each = experts.size() / devices;
+    std::cout << fmt::format("layer {}: the fullest device has {:.2f}× the mean load;", row["layer"].get<int>(), 1 + row["placement"]["imbalance"].get<double>());
+    for (size_t d = 0; d < devices; ++d)
+      std::cout << fmt::format(" {}: {}", d, fmt::join(experts.begin() + static_cast<std::ptrdiff_t>(d * each), experts.begin() + static_cast<std::ptrdiff_t>((d + 1) * each), ","));
+    std::cout << '\n';
+  }
 }
 
 }  // namespace
@@ -139,6 +161,7 @@ void build_routing(CLI::App& command, int&) {
   command.add_option("--length", a->length, "tokens of a row")->capture_default_str()->check(CLI::Range(int64_t{2}, int64_t{1} << 20));
   command.add_option("--limit", a->limit, "tokens of each domain, at most")->capture_default_str()->check(CLI::Range(int64_t{2}, int64_t{1} << 32));
   command.add_option("--shuffles", a->shuffles, "how often labels are shuffled to see what chance gives")->capture_default_str()->check(CLI::Range(1, 10000));
+  command.add_option("--place", a->place, "REPLICAS DEVICES [NODES [GROUPS]]: where experts, the busy ones more than once, should lie on devices, by the load they have here")->expected(2, 4);
   add_json(command, a->json);
   command.callback([a] { run(*a); });
 }

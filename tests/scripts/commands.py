@@ -142,6 +142,10 @@ def routing_measures(work):
     told = json.loads(gamut("routing", other, "--tokens", FIXTURES / "llama-llama3" / "input.json", "--against", changed, "--json"))
     expect(all(0 < layer["saturation"] < 1 for layer in told["layers"]), "other routers route otherwise", [layer["saturation"] for layer in told["layers"]])
     expect("max_violation" in gamut("routing", model, "--tokens", model / "input.json"), "a table for people")
+    placed = json.loads(gamut("routing", model, "--tokens", model / "input.json", "--place", 2 * experts, 2, "--json"))["layers"][0]["placement"]
+    expect(len(placed["experts"]) == 2 * experts == sum(placed["copies"]) and min(placed["copies"]) >= 1 and len(placed["device_load"]) == 2, "every expert has a place, busy ones several", placed)
+    expect("fullest device" in gamut("routing", model, "--tokens", model / "input.json", "--place", 2 * experts, 2), "and people are told")
+    gamut("routing", model, "--tokens", model / "input.json", "--place", 2 * experts + 1, 2, code=2)
     mixture = json.loads(gamut("inspect", other, "--json"))["mixtures"]
     expect([m["layers"] for m in mixture] == [[0, 1]] and mixture[0]["activation_ratio"] == 0.5 and mixture[0]["granularity"] == 4 * 16 / mixture[0]["hidden"], "inspect tells the shape", mixture)
     expect("granularity" in gamut("inspect", other), "and says it")
