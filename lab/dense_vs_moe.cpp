@@ -149,6 +149,7 @@ Json DenseVsMoe::report() {
         {{"what", text("batch, schedule, decay, clipping", "批量、日程、衰减、裁剪")}, {"value", text("identical", "相同")}, {"mismatch", false}},
         {{"what", text("total parameters", "总参数量")}, {"value", text(fmt::format("{} and {}", count_text(dense->parameters).en, count_text(moe->parameters).en), fmt::format("{} 与 {}", count_text(dense->parameters).zh, count_text(moe->parameters).zh))}, {"mismatch", true}},
     });
+    study["loads"] = study["specialisation"] = Json::array();
     add_routing(study, "moe", *moe, domains);
   }
   study["rates"] = rates_;
