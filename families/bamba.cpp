@@ -35,7 +35,7 @@ void keys(Keys& k, PlainDecoder& d) {
   attention_layers(k, d);
   k.flag("mlp_bias", d.ffn_bias, false);
   k.only("hidden_act", "silu", "another activation of Mamba-2's layers");
-  k.only("z_loss_coefficient", 0, "a loss of logits");
+  k.only("z_loss_coefficient", 0.0, "a loss of logits");
   k.ignore({"num_logits_to_keep"}, "how, not what, is computed");
 }
 void name_other(NameMap& map, const std::string& theirs, const std::string& ours, const ModelSpec&, size_t) { name_mamba2(map, theirs + "mamba.", ours); }
