@@ -55,4 +55,38 @@ with tempfile.TemporaryDirectory() as name:
     # Without apt-get no package can be had.
     assert "data.path=FOLDER" in run("data", "prepare", str(folder / "none"), "data.recipe=tiny", code=2, PATH=name)[1]
     assert not (folder / "none").exists()
+
+    # A model that fills in masked words keeps a tokenizer that frames texts, as those of published ones do.
+    recipe = folder / "masked.toml"
+    recipe.write_text(f"""
+[run]
+dir = "{folder / 'run'}"
+[data]
+path = "{texts}"
+vocab_size = 300
+[model]
+width = 16
+layers = 1
+positions = "learned"
+max_positions = 32
+token_types = 2
+mixer = {{ kind = "attention", heads = 2, rope = false }}
+heads = [{{ kind = "vocabulary" }}, {{ kind = "pooled", name = "seq_relationship_logits", classes = 2 }}]
+objective = {{ kind = "mlm+nsp" }}
+[model.channel]
+kind = "ffn"
+hidden = 16
+[train]
+length = 32
+batch_tokens = 128
+tokens = 256
+""")
+    run("train", str(recipe))
+    model = folder / "run" / "model"
+    names = {t["content"]: t["id"] for t in json.loads((model / "tokenizer.json").read_text())["added_tokens"]}
+    framed, _ = run("tokenizer", "encode", str(model), text='"Line 7 says"\n')
+    plain, _ = run("tokenizer", "encode", str(model), "--no-special", text='"Line 7 says"\n')
+    assert json.loads(framed) == [names["[CLS]"], *json.loads(plain), names["[SEP]"]], framed
+    about = json.loads((model / "tokenizer_config.json").read_text())
+    assert (about["cls_token"], about["sep_token"]) == ("[CLS]", "[SEP]"), about
 print("data commands: passed")
