@@ -55,11 +55,10 @@ std::string into_a_terminal(unsigned short columns, const std::function<void()>&
     const Redirect redirect(side);
     call();
   }
-  ::fcntl(terminal, F_SETFL, O_NONBLOCK);
-  std::string text(1 << 16, '\0');
-  const ssize_t n = ::read(terminal, text.data(), text.size());
-  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
   ::close(side);
+  // The system hands text over in pieces and at its leisure; after the last one reading fails, as nobody holds the other side.
+  std::string text, piece(1 << 12, '\0');
+  for (ssize_t n; (n = ::read(terminal, piece.data(), piece.size())) > 0;) text.append(piece, 0, static_cast<size_t>(n));
   ::close(terminal);
   return text;
 }
