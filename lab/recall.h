@@ -40,7 +40,7 @@ struct RecallResult {
   static RecallResult from_json(const Json& json);
 };
 
-// Trains `model` (its vocabulary and positions are set to the task's, matrices begin with deviation 1/√width) on fresh examples. Interrupted: the Error that ends a study.
+// Trains `model` (its vocabulary and positions are set to the task's) on fresh examples. Interrupted: the Error that ends a study.
 RecallResult run_recall(ModelSpec model, const RecallTask& task, const RecallOptions& options, ThreadPool& pool, const std::function<void(double)>& progress);
 
 }  // namespace gamut
