@@ -11,16 +11,19 @@ namespace gamut {
 namespace {
 
 constexpr int64_t kProbeBytes = 24 << 10;  // a domain
-constexpr int64_t kWatchedTokens = 256;
+constexpr int64_t kWatchedBytes = 1 << 10;  // a domain
 constexpr int kShuffles = 10;
 
 ContestRules with_routing(ContestRules rules) {
-  if (!rules.watch) rules.watch = [](Trainer& trainer, const std::string&) { return watch_routing(trainer, kWatchedTokens); };
-  rules.probe = [more = rules.probe](Trainer& trainer, const std::string& arm) {
-    Json probe = probe_routing(trainer, kProbeBytes, kShuffles);
-    if (more) probe.update(more(trainer, arm));
-    return probe;
+  const auto with = [](auto own, auto more) {
+    return [own, more](Trainer& trainer, const std::string& arm) {
+      Json all = own(trainer);
+      if (more) all.update(more(trainer, arm));
+      return all;
+    };
   };
+  rules.watch = with([](Trainer& trainer) { return watch_routing(trainer, kWatchedBytes); }, rules.watch);
+  rules.probe = with([](Trainer& trainer) { return probe_routing(trainer, kProbeBytes, kShuffles); }, rules.probe);
   return rules;
 }
 

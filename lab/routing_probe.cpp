@@ -29,23 +29,16 @@ Json probe_routing(Trainer& trainer, int64_t bytes, int shuffles) {
   return {{"loss", measured.loss}, {"layers", routing_json(measured, text, shuffles)}};
 }
 
-Json watch_routing(Trainer& trainer, int64_t tokens) {
-  const LabelledExample text = held_out(trainer, 4 * tokens);
-  const int64_t rows = std::clamp<int64_t>(tokens / text.example.length, 1, text.example.rows);
-  const Measurement m = measure(trainer.model(), trainer.device(), text.example.slice(0, rows));
-  double violation = 0, dead = 0, entropy = 0, rms = 0;
-  const auto layers = static_cast<double>(std::max<size_t>(1, m.routing.size()));
+Json watch_routing(Trainer& trainer, int64_t bytes) {
+  const Measurement m = measure(trainer.model(), trainer.device(), held_out(trainer, bytes).example);
+  double violation = 0, entropy = 0;
   for (const RoutingRecord& r : m.routing) {
     violation = std::max(violation, max_violation(r.load_E));
-    int64_t slots = 0;
-    for (const int64_t n : r.load_E) slots += n;
-    for (const int64_t n : r.load_E) dead += static_cast<double>(n) < 0.1 * static_cast<double>(slots) / static_cast<double>(r.load_E.size());
-    entropy += r.entropy / layers;
-    rms += std::sqrt(r.logit_square) / layers;
+    entropy += r.entropy / static_cast<double>(m.routing.size());
   }
   Json choices = Json::array();
   for (const RouterChoices& c : m.choices) choices.push_back({{"slots", c.slots}, {"index", c.index_Nk}});
-  return {{"max_violation", violation}, {"dead", dead}, {"entropy", entropy}, {"logit_rms", rms}, {"choices", choices}};
+  return {{"max_violation", violation}, {"entropy", entropy}, {"choices", choices}};
 }
 
 std::vector<double> saturation(const std::vector<Json>& watched) {

@@ -15,9 +15,8 @@ LabelledExample held_out(Trainer& trainer, int64_t bytes);
 // {loss, layers: as routing_json has them}.
 Json probe_routing(Trainer& trainer, int64_t bytes, int shuffles);
 
-// For curves: {max_violation, dead, entropy, logit_rms}, the worst and the mean of all mixtures, and `choices`, the experts of the first `tokens` held-out tokens,
-// router by router.
-Json watch_routing(Trainer& trainer, int64_t tokens);
+// For curves, on so many bytes of each domain: {max_violation: of the worst mixture, entropy: mean of all, choices: the experts of every token, router by router}.
+Json watch_routing(Trainer& trainer, int64_t bytes);
 // The mean over routers of overlap() of every watch's choices with the last one's. Empty without choices by tokens.
 std::vector<double> saturation(const std::vector<Json>& watched);
 

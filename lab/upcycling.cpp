@@ -9,7 +9,6 @@
 #include "lab/lab.h"
 #include "lab/mixtures.h"
 #include "lab/report/parts.h"
-#include "lab/routing_probe.h"
 #include "modules/conversions/conversion.h"
 
 namespace gamut {
@@ -98,12 +97,7 @@ class Upcycling : public MixtureContest {
   Upcycling(const LabContext& context, const TieredSettings<ContestTier>& s)
       : MixtureContest("upcycling", context, s, upcycling_arms(),
                        {.equal = ContestRules::Equal::flops_a_run, .size = usual_hidden, .extra_runs = static_cast<double>(s.tier.seeds),
-                        .watch =
-                            [](Trainer& trainer, const std::string&) {
-                              Json seen = watch_routing(trainer, 256);
-                              seen["cosine"] = expert_cosine(trainer.model());
-                              return seen;
-                            },
+                        .watch = [](Trainer& trainer, const std::string&) { return Json{{"cosine", expert_cosine(trainer.model())}}; },
                         .start = [this](const std::string& arm, uint64_t seed, Parameters& to) { begin(arm, seed, to); }}) {}
 
  protected:
