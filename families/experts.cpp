@@ -71,7 +71,8 @@ ExpertsOr experts_of(const Component& channel) {
   if (router.score == kernels::RouterScore::sqrt_softplus) return cannot("scores by the root of a softplus");
   if (router.zero_outside) return cannot("groups of experts that are left out by a score of 0");
   if (router.score == kernels::RouterScore::sigmoid) e.score = "sigmoid";
-  if (router.group_best == 2) e.group_score = "sum2";
+  const int64_t best = router.groups > 1 ? router.select(e.top_k).group_best : 1;
+  e.group_score = best == 1 ? "max" : best == 2 ? "sum2" : "sum_share";
   if (router.balance == "pooled") e.pooled = router.balance_loss;
   e.normalise = router.normalise;
   e.linear_bias = router.linear_bias;

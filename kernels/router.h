@@ -19,8 +19,8 @@ enum class GateNorm : uint8_t { none, selected };  // weights as scored, or divi
 // Softmax over the selected logits alone equals softmax + GateNorm::selected. P is float or double.
 //
 // groups > 1: experts e·groups/experts form groups; of these only the `kept_groups` best may be selected, by the sum of their
-// group_best (1 or 2) largest scores + bias [DeepSeek-V2, 2024; DeepSeek-V3, 2024]. Then k ≤ kept_groups·experts/groups. With zero_outside experts of
-// other groups stay, as if their score + bias were 0, and are selected before kept ones with a negative sum.
+// group_best largest scores + bias (1 [DeepSeek-V2, 2024], 2 [DeepSeek-V3, 2024]; all when a group has fewer). Then k ≤ kept_groups·experts/groups.
+// With zero_outside experts of other groups stay, as if their score + bias were 0, and are selected before kept ones with a negative sum.
 template <class P> inline constexpr P kGateEpsilon = P(1e-20);  // keeps weights finite when every selected score underflows
 template <class P> struct Route {
   RouterScore score;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 namespace gamut::kernels::ref {
@@ -39,7 +38,7 @@ template <class P> Divisor<P> divisor(const Route<P>& a, const P* scores_E, cons
 template <class P> void route(const Route<P>& a) {
   const int64_t each = a.experts / a.groups;
   std::vector<P> group_G(static_cast<size_t>(a.groups));
-  std::vector<int32_t> kept(static_cast<size_t>(a.kept_groups));
+  std::vector<int32_t> kept(static_cast<size_t>(a.kept_groups)), best(static_cast<size_t>(std::min(a.group_best, each)));
   for (int64_t n = 0; n < a.rows; ++n) {
     const P* logits_E = a.logits_NE + n * a.experts;
     P* scores_E = a.scores_NE + n * a.experts;
@@ -57,12 +56,10 @@ template <class P> void route(const Route<P>& a) {
     const auto rank = [&](int64_t e) { return a.bias_E ? scores_E[e] + a.bias_E[e] : scores_E[e]; };
     if (!a.chosen && a.groups > 1) {
       for (int64_t g = 0; g < a.groups; ++g) {
-        P best = -std::numeric_limits<P>::infinity(), second = best;
-        for (int64_t e = g * each; e < (g + 1) * each; ++e) {
-          second = std::max(second, std::min(best, rank(e)));
-          best = std::max(best, rank(e));
-        }
-        group_G[static_cast<size_t>(g)] = a.group_best > 1 && each > 1 ? best + second : best;
+        largest(each, static_cast<int64_t>(best.size()), [&](int64_t c) { return rank(g * each + c); }, best.data());
+        P sum = 0;
+        for (const int32_t c : best) sum += rank(g * each + c);
+        group_G[static_cast<size_t>(g)] = sum;
       }
       largest(a.groups, a.kept_groups, [&](int64_t g) { return group_G[static_cast<size_t>(g)]; }, kept.data());
       std::sort(kept.begin(), kept.end());

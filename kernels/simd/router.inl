@@ -51,25 +51,37 @@ template <class See> GAMUT_INLINE I next_largest(int64_t n, I* rank, I last, See
   return best;
 }
 
-// Experts outside the kept groups lose their rank.
+// Experts outside the kept groups lose their rank, or have that of a 0.
 GAMUT_INLINE void limit_to_groups(const Route<float>& a, const F* score_E, I* rank_E) {
-  const int64_t each = a.experts / a.groups;
+  const int64_t each = a.experts / a.groups, most = a.group_best < each ? a.group_best : each;
   I group_rank[kMostExperts];
+  F best[kMostExperts];  // of a group, the largest first
   for (int64_t g = 0; g < a.groups; ++g) {
-    F best = set1(-__builtin_inff()), second = best;
+    for (int64_t i = 0; i < most; ++i) best[i] = set1(-__builtin_inff());
     for (int64_t e = g * each; e < (g + 1) * each; ++e) {
-      const F rank = a.bias_E ? score_E[e] + a.bias_E[e] : score_E[e];
-      second = max(second, min(best, rank));
-      best = max(best, rank);
+      F rank = a.bias_E ? score_E[e] + a.bias_E[e] : score_E[e];
+      for (int64_t i = 0; i < most; ++i) {
+        const F less = min(best[i], rank);
+        best[i] = max(best[i], rank);
+        rank = less;
+      }
     }
-    group_rank[g] = ordered(a.group_best > 1 && each > 1 ? best + second : best);
+    F sum = best[0];
+    for (int64_t i = 1; i < most; ++i) sum += best[i];
+    group_rank[g] = ordered(sum);
   }
   I last = set1i(-1);
   for (int64_t i = 0; i < a.kept_groups; ++i) last = next_largest(a.groups, group_rank, last, [](I, int64_t) GAMUT_INLINED {});
   for (int64_t e = 0; e < a.experts; ++e) {
     const I kept = (group_rank[e / each] == kTaken) | (last == static_cast<int32_t>(e / each));
-    rank_E[e] = kept ? rank_E[e] : set1i(kTaken);
+    rank_E[e] = kept ? rank_E[e] : set1i(a.zero_outside ? 0 : kTaken);
   }
+}
+
+// √ln(1 + e^x) without loss for e^x far below 1: ln(1 + t) = ln(u)·t/(u − 1), u = 1 + t as rounded.
+GAMUT_INLINE F sqrt_softplus(F x) {
+  const F t = exp(-magnitude(x)), u = t + 1.0f;
+  return sqrt(max(x, F{}) + select(u == 1.0f, t, log(u) * (t / (u - 1.0f))));
 }
 
 // Rows first … first+count−1.
@@ -84,7 +96,7 @@ void route_block(const Route<float>& a, int64_t first, int64_t count) {
     const F inverse = 1.0f / sum;
     for (int64_t e = 0; e < a.experts; ++e) score_E[e] *= inverse;
   } else {
-    for (int64_t e = 0; e < a.experts; ++e) score_E[e] = sigmoid(score_E[e]);
+    for (int64_t e = 0; e < a.experts; ++e) score_E[e] = a.score == RouterScore::sigmoid ? sigmoid(score_E[e]) : sqrt_softplus(score_E[e]);
   }
   for (int64_t e = 0; e < a.experts; ++e) rank_E[e] = ordered(a.bias_E ? score_E[e] + a.bias_E[e] : score_E[e]);
   store_columns(count, a.experts, score_E, a.scores_NE + first * a.experts);
@@ -146,8 +158,13 @@ void route_backward_block(const RouteBackward<float>& a, int64_t first, int64_t 
     F mean[2] = {};
     for (int64_t e = 0; e < f.experts; ++e) mean[e % 2] = madd(score_E[e], d_score_E[e], mean[e % 2]);
     for (int64_t e = 0; e < f.experts; ++e) d_score_E[e] = score_E[e] * (d_score_E[e] - (mean[0] + mean[1]));
-  } else {
+  } else if (f.score == RouterScore::sigmoid) {
     for (int64_t e = 0; e < f.experts; ++e) d_score_E[e] *= score_E[e] * (1.0f - score_E[e]);
+  } else {
+    F logit_E[kMostExperts];
+    load_columns(count, f.experts, f.logits_NE + first * f.experts, logit_E);
+    for (int64_t e = 0; e < f.experts; ++e)
+      d_score_E[e] = select(score_E[e] > 0.0f, d_score_E[e] * sigmoid(logit_E[e]) / (score_E[e] + score_E[e]), F{});
   }
   store_columns(count, f.experts, d_score_E, a.d_logits_NE + first * f.experts, true);
 }
@@ -155,7 +172,7 @@ void route_backward_block(const RouteBackward<float>& a, int64_t first, int64_t 
 }  // namespace
 
 template <class P> static bool rare(const Route<P>& a) {
-  return a.experts > kMostExperts || a.power != 1 || a.score == RouterScore::sqrt_softplus || a.zero_outside;
+  return a.experts > kMostExperts || a.power != 1;
 }
 
 template <class P> void route(const Route<P>& a) {

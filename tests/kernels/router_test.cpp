@@ -35,6 +35,7 @@ struct Variation {
   double power = 1, epsilon = 1e-20, floor = 0;
   int64_t groups = 1, kept_groups = 1, group_best = 1;
   bool zero_outside = false;
+  double spread = 4;  // of the logits
   template <class P> void apply(Route<P>& a) const {
     a.power = static_cast<P>(power);
     a.epsilon = static_cast<P>(epsilon);
@@ -48,7 +49,7 @@ struct Variation {
 
 void check(RouterScore score, GateNorm norm, int64_t rows, int64_t experts, int64_t k, bool biased, bool extra, const Variation& variation = {}) {
   const double scale = norm == GateNorm::selected ? 2.5 : 1;
-  const auto logits = numbers<float>(rows * experts, 1, -4, 4), bias = numbers<float>(experts, 2, -0.5, 0.5);
+  const auto logits = numbers<float>(rows * experts, 1, -variation.spread, variation.spread), bias = numbers<float>(experts, 2, -0.5, 0.5);
   const auto d_weight = numbers<float>(rows * k, 3), d_scores = numbers<float>(rows * experts, 4),
              before = numbers<float>(rows * experts, 5);
   Routed<double> want(rows, experts, k);
@@ -110,7 +111,7 @@ TEST(Router, MatchesTheDefinitionOnEveryTier) {
 TEST(Router, GroupsAndNormsMatchTheDefinitionOnEveryTier) {
   for (const RouterScore score : {RouterScore::softmax, RouterScore::sigmoid, RouterScore::sqrt_softplus})
     for (const bool flag : {false, true}) {
-      for (const int64_t best : {1, 2}) {
+      for (const int64_t best : {1, 2, 3, 32}) {
         check(score, GateNorm::selected, 37, 8, 3, flag, !flag, {.groups = 4, .kept_groups = 2, .group_best = best});
         check(score, GateNorm::none, 37, 160, 6, flag, !flag, {.groups = 8, .kept_groups = 3, .group_best = best});
         check(score, GateNorm::selected, 21, 256, 8, flag, !flag, {.groups = 8, .kept_groups = 4, .group_best = best});
@@ -118,10 +119,16 @@ TEST(Router, GroupsAndNormsMatchTheDefinitionOnEveryTier) {
         check(score, GateNorm::selected, 5, 12, 2, flag, !flag, {.groups = 12, .kept_groups = 2, .group_best = best});
       }
       check(score, GateNorm::selected, 37, 8, 3, flag, !flag, {.groups = 4, .kept_groups = 2, .group_best = 2, .zero_outside = true});
+      check(score, GateNorm::none, 21, 160, 6, flag, !flag, {.groups = 8, .kept_groups = 2, .group_best = 3, .zero_outside = true});
       for (const double power : {0.5, 2.0, 3.0}) check(score, GateNorm::selected, 19, 9, 3, flag, !flag, {.power = power});
       check(score, GateNorm::selected, 19, 9, 3, flag, !flag, {.epsilon = 0.1});
       check(score, GateNorm::selected, 40, 9, 2, flag, !flag, {.epsilon = 0, .floor = score == RouterScore::softmax ? 0.8 : 1.7});
     }
+}
+
+// Far from 0 on both sides: as small as e^x, as large as x.
+TEST(Router, RootsOfSoftplusKeepTheirPrecision) {
+  for (const GateNorm norm : {GateNorm::none, GateNorm::selected}) check(RouterScore::sqrt_softplus, norm, 40, 9, 3, false, true, {.spread = 80});
 }
 
 // Eight logits in four groups of which two are kept. Group scores by the two largest scores + bias: .868941, 1.003256, 1.095115, 1.250262.

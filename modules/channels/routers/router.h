@@ -78,6 +78,10 @@ class LossKeeper {
   std::vector<int64_t> gathered_;
 };
 
+// Whether a second choice of weight `gate` stays on a draw u: 2·gate > u (random) [GShard; fairseq, NLLB], u < gate/0.2 (random_mesh) [Mesh TensorFlow],
+// else always.
+bool keeps_second(const std::string& rule, double gate, double u);
+
 // Takes the option `score`.
 kernels::RouterScore take_score(Config& cfg);
 
@@ -89,7 +93,7 @@ struct TopKOptions {
   std::string bias_rule;
   bool bias_centre;
   double power, epsilon, floor;
-  int64_t groups, kept_groups, group_best;
+  int64_t groups, kept_groups, group_best;  // group_best 0: k/kept_groups
   bool zero_outside, linear_bias, choice_bias, rounded;
   RouterLosses losses;
   static TopKOptions take(Config& cfg);

@@ -82,6 +82,8 @@ std::unique_ptr<Router> build(const RouterContext& ctx, Config& cfg, bool traine
   if (ctx.experts % options.groups != 0) cfg.reject("groups", "must divide the " + std::to_string(ctx.experts) + " experts, not be " + std::to_string(options.groups));
   if (options.kept_groups > options.groups || (options.groups > 1 && ctx.k > options.kept_groups * (ctx.experts / options.groups)))
     cfg.reject("kept_groups", "is " + std::to_string(options.kept_groups) + ": of " + std::to_string(options.groups) + " groups that leaves no " + std::to_string(ctx.k) + " experts to choose");
+  if (options.group_best == 0 && ctx.k % options.kept_groups != 0)
+    cfg.reject("group_score", "= \"sum_share\" needs a top_k that kept_groups divides, but " + std::to_string(options.kept_groups) + " does not divide " + std::to_string(ctx.k));
   if (!trained) {
     options.losses = RouterLosses();
     options.balance_loss = options.orthogonal_loss = 0;
@@ -106,7 +108,8 @@ TopKOptions TopKOptions::take(Config& cfg) {
   o.scale = cfg.take<double>("scale", 1.0);
   o.groups = cfg.take_in<int64_t>("groups", 1, 1, 1 << 16);
   o.kept_groups = cfg.take_in<int64_t>("kept_groups", 1, 1, 1 << 16);
-  o.group_best = cfg.take_choice("group_score", "max", {"max", "sum2"}) == "max" ? 1 : 2;
+  const std::string group_score = cfg.take_choice("group_score", "max", {"max", "sum2", "sum_share"});
+  o.group_best = group_score == "max" ? 1 : group_score == "sum2" ? 2 : 0;
   o.zero_outside = cfg.take_choice("group_mask", "exclude", {"exclude", "zero"}) == "zero";
   o.linear_bias = cfg.take<bool>("linear_bias", false);
   o.rounded = cfg.take_choice("precision", "f32", {"f32", "bf16"}) == "bf16";
@@ -134,7 +137,7 @@ ops::SelectOptions TopKOptions::select(int64_t k) const {
           .k = k,
           .groups = groups,
           .kept_groups = kept_groups,
-          .group_best = group_best,
+          .group_best = group_best > 0 ? group_best : k / kept_groups,
           .zero_outside = zero_outside};
 }
 
