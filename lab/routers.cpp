@@ -42,6 +42,7 @@ std::vector<Arm> router_arms() {
   add({"base", text("BASE, balanced assignment, top-1", "BASE，均衡分配，选 1"), "BASE", "arm", 0}, {{"kind", "base"}}, 1);
   add({"sinkhorn", text("Sinkhorn, top-2", "Sinkhorn，选 2"), "Sinkhorn", "arm", 0}, {{"kind", "sinkhorn"}});
   add({"cosine", text("cosine, top-2", "余弦，选 2"), text("cosine", "余弦"), "arm", 0}, {{"kind", "cosine"}, {"projection", 16}});
+  add({"stable", text("StableMoE, settles on words' experts, top-2", "StableMoE，按词固定专家，选 2"), "StableMoE", "arm", 0}, {{"kind", "stable"}});
   add({"remoe", text("ReMoE, two on average", "ReMoE，平均选 2"), "ReMoE", "arm", 0}, {{"kind", "remoe"}});
   add({"reinforce", text("REINFORCE, top-2", "REINFORCE，选 2"), "REINFORCE", "arm", 0}, {{"kind", "reinforce"}});
   add({"hash_bigram", text("hash of two tokens", "按两个 token 散列"), text("bigram hash", "双词散列"), "control", 0}, {{"kind", "hash_bigram"}});

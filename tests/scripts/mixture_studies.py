@@ -45,9 +45,9 @@ class Lab:
 
 
 def routers(lab):
-    study = lab.run("routers", 20)
+    study = lab.run("routers", 21)
     ranked = [row["arm"] for row in study["standings"]]
-    expect(len(ranked) == 19 and "expert_choice" not in ranked, "who sees later tokens has no rank", ranked)
+    expect(len(ranked) == 20 and "expert_choice" not in ranked, "who sees later tokens has no rank", ranked)
     runs = lab.outcomes("routers", "seed1")
     worst = {arm: max(layer["max_violation"] for layer in run["probe"]["layers"]) for arm, run in runs.items() if run["probe"]["layers"]}
     expect(worst["loss_free"] < worst["none"], "a bias balances", worst)
