@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -45,8 +46,29 @@ double drawn(const Init& init, const RandomStream& stream, int64_t i, int64_t wi
       return x + std::log(-std::expm1(-x));
     }
     case Init::Kind::log_of_count: return std::log(1.0 + static_cast<double>(i % width));
+    case Init::Kind::orthogonal: break;  // no element by itself
   }
   return 0;
+}
+
+// [rows, columns]: Gram-Schmidt of normal numbers, each vector twice, as the first pass leaves what cancellation made of it.
+std::vector<double> orthogonal(double gain, const RandomStream& stream, int64_t rows, int64_t columns) {
+  const int64_t count = std::min(rows, columns), n = std::max(rows, columns);
+  std::vector<double> vectors(static_cast<size_t>(count * n)), out(static_cast<size_t>(rows * columns));
+  for (size_t i = 0; i < vectors.size(); ++i) vectors[i] = stream.normal(i);
+  for (int64_t v = 0; v < count; ++v) {
+    double* x = vectors.data() + v * n;
+    for (int64_t u = 0; u < 2 * v; ++u) {
+      const double *y = vectors.data() + u % v * n, share = std::inner_product(x, x + n, y, 0.0);
+      for (int64_t i = 0; i < n; ++i) x[i] -= share * y[i];
+    }
+    const double length = std::sqrt(std::inner_product(x, x + n, x, 0.0));
+    for (int64_t i = 0; i < n; ++i) {
+      x[i] /= length;
+      out[static_cast<size_t>(rows <= columns ? v * n + i : i * count + v)] = gain * x[i];
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -57,14 +79,20 @@ void Parameters::initialise(uint64_t seed, ThreadPool& pool) {
     const int64_t slices = p.value.shape().rank() == 3 ? p.value.shape()[0] : 1, each = p.value.elements() / std::max<int64_t>(slices, 1);
     with_float_type(dtype_, [&]<class P>() {
       if constexpr (!std::is_same_v<P, bf16>) {
+        const auto stream_of = [&](int64_t slice) { return RandomStream(seed, "init", slice == 0 ? p.name : p.name + "#" + std::to_string(slice)); };
         if (p.init.kind == Init::Kind::constant) {
           std::fill_n(p.value.data<P>(), p.value.elements(), static_cast<P>(p.init.value));
+        } else if (p.init.kind == Init::Kind::orthogonal) {
+          pool.parallel_for(slices, [&](int64_t slice, int) {
+            const std::vector<double> drawn = orthogonal(p.init.value, stream_of(slice), each / p.value.width(), p.value.width());
+            for (int64_t i = 0; i < each; ++i) p.value.data<P>()[slice * each + i] = static_cast<P>(static_cast<float>(drawn[static_cast<size_t>(i)]));
+          });
         } else {
           constexpr int64_t kBlock = 4096;
           const int64_t blocks = (each + kBlock - 1) / kBlock;
           pool.parallel_for(slices * blocks, [&](int64_t task, int) {
             const int64_t slice = task / blocks, begin = task % blocks * kBlock;
-            const RandomStream stream(seed, "init", slice == 0 ? p.name : p.name + "#" + std::to_string(slice));
+            const RandomStream stream = stream_of(slice);
             P* out = p.value.data<P>() + slice * each;
             // Through float, so that the f64 reference mode starts from the same weights.
             for (int64_t i = begin; i < std::min(each, begin + kBlock); ++i)

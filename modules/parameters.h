@@ -16,8 +16,8 @@ enum class Role : uint8_t { matrix, embedding, head, router, norm, bias, buffer 
 std::string_view name_of(Role role);
 
 struct Init {
-  enum class Kind : uint8_t { normal, constant, log_of_uniform, inverse_softplus, log_of_count } kind = Kind::normal;
-  double value = 0.02, top = 0;  // standard deviation, the constant, or the ends of a range
+  enum class Kind : uint8_t { normal, constant, log_of_uniform, inverse_softplus, log_of_count, orthogonal } kind = Kind::normal;
+  double value = 0.02, top = 0;  // standard deviation, the constant, the length, or the ends of a range
   static Init normal(double std) { return {Kind::normal, std}; }
   static Init constant(double c) { return {Kind::constant, c}; }
   // ln u, u uniform: rates of decay.
@@ -26,6 +26,9 @@ struct Init {
   static Init inverse_softplus(double low, double high) { return {Kind::inverse_softplus, low, high}; }
   // ln(1 + place in the last dimension).
   static Init log_of_count() { return {Kind::log_of_count}; }
+  // Rows of each matrix, or its columns when it has fewer, orthogonal and of length `gain` [Saxe et al., Exact solutions to the nonlinear dynamics of
+  // learning in deep linear neural networks, 2014].
+  static Init orthogonal(double gain) { return {Kind::orthogonal, gain}; }
 };
 
 struct Parameter {

@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "modules/channels/routers/assignment.h"
 #include "modules/channels/routers/router.h"
 #include "ops/rowwise.h"
@@ -10,10 +8,7 @@ namespace {
 class Base : public Router {
  public:
   Base(const RouterContext& ctx, bool auction)
-      : experts_(ctx.experts),
-        auction_(auction),
-        weight_(ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router,
-                              Init::normal(0.1 / std::sqrt(static_cast<double>(ctx.build.spec.width))))) {}
+      : experts_(ctx.experts), auction_(auction), weight_(ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router, Init::orthogonal(0.1))) {}
 
   ops::Routing route(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
