@@ -4,48 +4,14 @@
 #include <algorithm>
 #include <numeric>
 
-#include "modules/channels/routers/router.h"
 #include "ops/capacity.h"
 #include "ops/ffn.h"
-#include "tiny_models.h"
+#include "router_bench.h"
 
 namespace gamut {
 namespace {
 
 constexpr int64_t kTokens = 24, kWidth = 8, kVocab = 13;
-
-struct RouterBench {
-  RouterBench(int64_t experts, int64_t k, Json options, uint64_t seed = 1)
-      : spec(tiny_spec()), parameters(device.arena, DType::f64), tape(device, Tape::Mode::training), experts_(experts), k_(k) {
-    const std::string kind = options.value("kind", "topk");
-    options.erase("kind");
-    Config cfg(options, {.source = "test"});
-    router = find_registered(routers(), kind, "router").build({{parameters, spec, "r", 0}, experts, k}, cfg);
-    cfg.finish();
-    parameters.allocate_gradients();
-    parameters.initialise(seed, pool);
-    x = tape.empty({1, kTokens, kWidth}, DType::f64);
-    const RandomStream stream(seed, "test", "x");
-    for (int64_t i = 0; i < x.elements(); ++i) x.data<double>()[i] = stream.normal(static_cast<uint64_t>(i));
-    x.require_grad();
-    ids = id_tensor(tape, random_ids(kTokens, kVocab), 1, kTokens, kVocab);
-  }
-
-  ops::Routing route() {
-    Pass pass{.tape = tape, .ids_BT = ids};
-    return router->route(pass, x);
-  }
-  Tensor bias() { return parameters.find("r.router_bias")->value; }
-
-  ThreadPool pool{1};
-  Device device = Device::real(pool);
-  ModelSpec spec;
-  Parameters parameters;
-  Tape tape;
-  std::unique_ptr<Router> router;
-  Tensor x, ids;
-  int64_t experts_, k_;
-};
 
 struct Plain {
   bool sigmoid = false, normalise = true;
@@ -100,6 +66,38 @@ TEST(TopKRouter, Sigmoid) {
   expect_plain(bench, bench.route(), {.sigmoid = true, .normalise = false});
   RouterBench normalised(6, 2, {{"score", "sigmoid"}});
   expect_plain(normalised, normalised.route(), {.sigmoid = true});
+}
+
+// Of three groups of five experts the two whose three best sum highest, when six experts are chosen; with four chosen the sum is of two.
+TEST(TopKRouter, GroupsScoredByTheirShareOfTheChoices) {
+  const Json share = {{"score", "sigmoid"}, {"groups", 3}, {"kept_groups", 2}, {"group_score", "sum_share"}};
+  RouterBench bench(15, 6, share);
+  const ops::Routing r = bench.route();
+  bool seen = false;  // a token of which the best single experts, or pairs, would keep other groups
+  for (int64_t t = 0; t < kTokens; ++t) {
+    double sum[3][4] = {};  // of the b best
+    for (int64_t g = 0; g < 3; ++g) {
+      std::vector<double> score;
+      for (int64_t i = 0; i < 5; ++i) score.push_back(element(r.scores_NE, t * 15 + 5 * g + i));
+      std::sort(score.rbegin(), score.rend());
+      for (size_t b = 0; b < 3; ++b) sum[g][b + 1] = sum[g][b] + score[b];
+    }
+    const auto worst = [&](int b) {
+      int64_t least = 0;
+      for (int64_t g = 1; g < 3; ++g)
+        if (sum[g][b] < sum[least][b]) least = g;
+      return least;
+    };
+    seen |= worst(1) != worst(3) && worst(2) != worst(3);
+    for (int64_t j = 0; j < 6; ++j) EXPECT_NE(r.index_Nk.data<int32_t>()[6 * t + j] / 5, worst(3)) << "token " << t;
+  }
+  EXPECT_TRUE(seen);
+  Json two = share;
+  two["group_score"] = "sum2";
+  RouterBench four(15, 4, share), pairs(15, 4, two);
+  const ops::Routing a = four.route(), b = pairs.route();
+  EXPECT_TRUE(std::equal(a.index_Nk.data<int32_t>(), a.index_Nk.data<int32_t>() + 4 * kTokens, b.index_Nk.data<int32_t>()));
+  EXPECT_THROW(RouterBench(15, 5, share), Error) << "five choices are no equal shares of two groups";
 }
 
 TEST(SwitchRouter, GateIsTheProbability) {

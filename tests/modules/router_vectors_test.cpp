@@ -6,11 +6,10 @@
 #include <cmath>
 
 #include "modules/channels/routers/noisy_topk.h"
-#include "modules/channels/routers/router.h"
 #include "modules/channels/routers/sinkhorn.h"
 #include "ops/capacity.h"
 #include "ops/rowwise.h"
-#include "tiny_models.h"
+#include "router_bench.h"
 
 namespace gamut {
 namespace {
@@ -24,34 +23,18 @@ const std::vector<double> kLogits{0.1575, -1.0581, 0.63435, 0.3918, 0.75405, -1.
 const std::vector<double> kThree{2, 1, 0, -1, 0, .5, 1, 1.5, 1, 3, 2, 0};
 const std::vector<int32_t> kIds{11, 4, 3, 3, 3, 11, 3, 7};
 
-struct Bench {
-  Bench(const std::string& kind, int64_t k, const std::vector<double>& logits, const Json& options, Tape::Mode mode = Tape::Mode::training,
+// The identity for weights, and kIds for ids.
+struct Bench : RouterBench {
+  Bench(const std::string& kind, int64_t k, const std::vector<double>& logits, Json options, Tape::Mode mode = Tape::Mode::training,
         const std::vector<double>& bias = {})
-      : spec(tiny_spec({{"width", kExperts}})), parameters(device.arena, DType::f64), tape(device, mode) {
-    Config cfg(options, {.source = "test"});
-    router = find_registered(routers(), kind, "router").build({{parameters, spec, "r", 0}, kExperts, k}, cfg);
-    cfg.finish();
-    parameters.initialise(1, pool);
-    if (Parameter* w = parameters.find("r.router"))
-      for (int64_t i = 0; i < 16; ++i) w->value.data<double>()[i] = i % 5 == 0;
-    if (!bias.empty()) std::copy(bias.begin(), bias.end(), parameters.find("r.router_bias")->value.data<double>());
-    parameters.mark_changed();
-    x = tape.empty({1, static_cast<int64_t>(logits.size()) / kExperts, kExperts}, DType::f64);
-    std::copy(logits.begin(), logits.end(), x.data<double>());
-    x.require_grad();
+      : RouterBench(kExperts, k, (options["kind"] = kind, options), 1, mode, kExperts) {
+    std::vector<double> identity(16);
+    for (size_t i = 0; i < 16; i += 5) identity[i] = 1;
+    if (parameters.find("r.router")) set("r.router", identity);
+    if (!bias.empty()) set("r.router_bias", bias);
+    read(logits);
     ids = id_tensor(tape, kIds, 1, 8, spec.vocab);
   }
-  ops::Routing route() {
-    Pass pass{.tape = tape, .ids_BT = ids};
-    return router->route(pass, x);
-  }
-  ThreadPool pool{1};
-  Device device = Device::real(pool);
-  ModelSpec spec;
-  Parameters parameters;
-  Tape tape;
-  std::unique_ptr<Router> router;
-  Tensor x, ids;
 };
 
 void expect_near(const std::vector<double>& found, const std::vector<double>& expected, double tolerance) {

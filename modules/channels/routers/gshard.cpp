@@ -26,9 +26,8 @@ class GShard : public Router {
     const Tensor kept = tape.empty(r.index_Nk.shape(), DType::i32);
     for (int64_t t = 0; t < kept.rows(); ++t) {
       const double u = stream.uniform(static_cast<uint64_t>(pass.first_row + t)), gate = ops::value_at(r.weight_Nk, 2 * t + 1);
-      const bool keep = second_ == "random" ? 2 * gate > u : u < gate / 0.2;
       kept.data<int32_t>()[2 * t] = r.index_Nk.data<int32_t>()[2 * t];
-      kept.data<int32_t>()[2 * t + 1] = keep ? r.index_Nk.data<int32_t>()[2 * t + 1] : -1;
+      kept.data<int32_t>()[2 * t + 1] = keeps_second(second_, gate, u) ? r.index_Nk.data<int32_t>()[2 * t + 1] : -1;
     }
     r.index_Nk = kept;
     r.load_E = ops::count_experts(tape, kept, logits.width());
@@ -71,6 +70,8 @@ class GShard : public Router {
 };
 
 }  // namespace
+
+bool keeps_second(const std::string& rule, double gate, double u) { return rule == "random" ? 2 * gate > u : rule != "random_mesh" || u < gate / 0.2; }
 
 std::unique_ptr<Router> build_gshard(const RouterContext& ctx, Config& cfg) {
   if (ctx.k != 2)

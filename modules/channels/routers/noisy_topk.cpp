@@ -38,91 +38,118 @@ Tensor noisy_logits(Tape& tape, const Tensor& in, const RouterNoise& noise) {
       });
 }
 
-double load_loss(Tape& tape, const Tensor& in, const RouterNoise& noise, int64_t k, double coefficient, bool sample) {
-  const int64_t n = in.rows(), e = noise.experts;
-  struct Row {
-    std::vector<int64_t> order;  // the k+1 largest noisy logits first
-    std::vector<double> noisy;
-  };
-  const auto ranked = [noise, k, e](int64_t row, const double* x) {
-    Row r{std::vector<int64_t>(static_cast<size_t>(e)), std::vector<double>(static_cast<size_t>(e))};
-    for (int64_t i = 0; i < e; ++i) r.noisy[static_cast<size_t>(i)] = x[i] + noise.z(row, i) * noise.sigma(x, i);
-    std::iota(r.order.begin(), r.order.end(), 0);
-    std::partial_sort(r.order.begin(), r.order.begin() + k + 1, r.order.end(), [&](int64_t a, int64_t b) {
-      const double ha = r.noisy[static_cast<size_t>(a)], hb = r.noisy[static_cast<size_t>(b)];
+namespace {
+
+// The k+1 largest noisy logits of a row first.
+struct Ranked {
+  Ranked(const RouterNoise& noise, int64_t k, int64_t row, const double* in) : top(k), order(static_cast<size_t>(noise.experts)) {
+    for (int64_t e = 0; e < noise.experts; ++e) noisy.push_back(in[e] + noise.z(row, e) * noise.sigma(in, e));
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + k + 1, order.end(), [&](int64_t a, int64_t b) {
+      const double ha = noisy[static_cast<size_t>(a)], hb = noisy[static_cast<size_t>(b)];
       return ha != hb ? ha > hb : a < b;
     });
-    return r;
-  };
-  const auto threshold = [k](const Row& r, int64_t i) {
-    const bool in_top = std::find(r.order.begin(), r.order.begin() + k, i) != r.order.begin() + k;
-    return r.order[static_cast<size_t>(in_top ? k : k - 1)];
-  };
-  std::vector<double> load(static_cast<size_t>(e)), x(static_cast<size_t>(in.width()));
-  for (int64_t t = 0; tape.runs() && t < n; ++t) {
-    ops::read_row(in, t, x.data());
-    const Row r = ranked(t, x.data());
-    for (int64_t i = 0; i < e; ++i)
-      load[static_cast<size_t>(i)] += below((x[static_cast<size_t>(i)] - r.noisy[static_cast<size_t>(threshold(r, i))]) / noise.sigma(x.data(), i));
   }
-  const ops::SquaredVariation cv = ops::squared_variation(load, sample);
-  ops::row_loss(tape, "router", in, coefficient * cv.value, [=, slope = cv.slope](int64_t row, const double* v, double* d) {
-    const Row r = ranked(row, v);
-    for (int64_t i = 0; i < e; ++i) {
-      const int64_t holder = threshold(r, i);
-      const double sigma = noise.sigma(v, i), z = (v[i] - r.noisy[static_cast<size_t>(holder)]) / sigma,
-                   g = coefficient * slope[static_cast<size_t>(i)] * density(z) / sigma;
-      d[i] += g;
-      noise.give_sigma(v, i, -z * g, d);
-      d[holder] -= g;
-      noise.give_sigma(v, holder, -noise.z(row, holder) * g, d);
-    }
-  });
+  // Who holds the logit that expert e has to pass.
+  int64_t threshold(int64_t e) const {
+    const bool in_top = std::find(order.begin(), order.begin() + top, e) != order.begin() + top;
+    return order[static_cast<size_t>(in_top ? top : top - 1)];
+  }
+  double passed_by(const double* in, int64_t e) const { return in[e] - noisy[static_cast<size_t>(threshold(e))]; }
+  int64_t top;
+  std::vector<int64_t> order;
+  std::vector<double> noisy;
+};
+
+}  // namespace
+
+void add_load(const RouterNoise& noise, int64_t k, int64_t row, const double* in, double* load) {
+  if (k == noise.experts) return (void)std::for_each(load, load + k, [](double& v) { ++v; });
+  const Ranked r(noise, k, row, in);
+  for (int64_t e = 0; e < noise.experts; ++e) load[e] += below(r.passed_by(in, e) / noise.sigma(in, e));
+}
+
+void give_load(const RouterNoise& noise, int64_t k, int64_t row, const double* in, const double* d_load, double* d) {
+  if (k == noise.experts) return;
+  const Ranked r(noise, k, row, in);
+  for (int64_t e = 0; e < noise.experts; ++e) {
+    const int64_t holder = r.threshold(e);
+    const double sigma = noise.sigma(in, e), z = r.passed_by(in, e) / sigma, g = d_load[e] * density(z) / sigma;
+    d[e] += g;
+    noise.give_sigma(in, e, -z * g, d);
+    d[holder] -= g;
+    noise.give_sigma(in, holder, -noise.z(row, holder) * g, d);
+  }
+}
+
+double load_loss(Tape& tape, const Tensor& in, const RouterNoise& noise, int64_t k, double coefficient, bool sample) {
+  std::vector<double> load(static_cast<size_t>(noise.experts)), x(static_cast<size_t>(in.width()));
+  for (int64_t t = 0; tape.runs() && t < in.rows(); ++t) {
+    ops::read_row(in, t, x.data());
+    add_load(noise, k, t, x.data(), load.data());
+  }
+  ops::SquaredVariation cv = ops::squared_variation(load, sample);
+  for (double& d : cv.slope) d *= coefficient;
+  ops::row_loss(tape, "router", in, coefficient * cv.value,
+                [=, slope = cv.slope](int64_t row, const double* v, double* d) { give_load(noise, k, row, v, slope.data(), d); });
   return cv.value;
+}
+
+NoiseOptions NoiseOptions::take(Config& cfg, bool optional) {
+  const std::vector<std::string> kinds{"learned", "constant", "none"};
+  const std::string kind = cfg.take_choice("noise", "learned", {kinds.begin(), kinds.end() - (optional ? 0 : 1)});
+  const double deviation = cfg.take_in<double>("noise_std", 1.0, 0, 1e3);
+  if (kind == "constant" && deviation <= 0) cfg.reject("noise_std", "must be positive");
+  const bool zero = cfg.take_choice("start", kind == "learned" ? "zero" : "normal", {"zero", "normal"}) == "zero";
+  return {kind == "learned", kind == "constant" ? deviation : 0.0, zero};
+}
+
+NoisyLogits::NoisyLogits(const BuildContext& ctx, const std::string& name, int64_t groups, int64_t experts, const NoiseOptions& options)
+    : groups_(groups), experts_(experts), options_(options), purpose_(name + " noise"), prefix_(ctx.prefix) {
+  const Init start = options.zero_start ? Init::constant(0) : ctx.matrix();
+  weight_ = ctx.add(name, {groups * experts, ctx.spec.width}, Role::router, start);
+  if (options.learned) noise_ = ctx.add(name + "_noise", {groups * experts, ctx.spec.width}, Role::router, start);
+}
+
+NoisyLogits::Made NoisyLogits::operator()(Pass& pass, const Tensor& x) const {
+  Tape& tape = pass.tape;
+  const Shape rows{x.rows() * groups_, experts_};
+  const Tensor clean = ops::router_logits(tape, x, weight_, Tensor()).reshape(rows);
+  if (!tape.training() || (!options_.learned && options_.deviation <= 0)) return {clean, clean, Tensor()};
+  auto normal = std::make_shared<std::vector<double>>(static_cast<size_t>(tape.runs() ? clean.elements() : 0));
+  const RandomStream stream(pass.seed, purpose_, prefix_);
+  for (size_t i = 0; i < normal->size(); ++i) (*normal)[i] = stream.normal(static_cast<uint64_t>(pass.first_row * groups_ * experts_) + i);
+  const RouterNoise noise{experts_, options_.deviation / static_cast<double>(experts_), std::move(normal)};
+  const Tensor both = options_.learned ? ops::beside(tape, clean, ops::router_logits(tape, x, noise_, Tensor()).reshape(rows)) : clean;
+  return {clean, noisy_logits(tape, both, noise), both, noise};
 }
 
 namespace {
 
 class NoisyTopK : public Router {
  public:
-  NoisyTopK(const RouterContext& ctx, double constant, bool normalise, double load, double clean_importance, bool zero_start, RouterLosses losses)
+  NoisyTopK(const RouterContext& ctx, const NoiseOptions& noise, bool normalise, double load, double clean_importance, RouterLosses losses)
       : experts_(ctx.experts),
         k_(ctx.k),
-        constant_(constant),
         normalise_(normalise),
         load_(load),
         clean_importance_(clean_importance),
         sample_(losses.sample_variance),
         losses_(std::move(losses), false),
-        name_(ctx.build.prefix) {
-    const Init start = zero_start ? Init::constant(0) : ctx.build.matrix();
-    weight_ = ctx.build.add("router", {ctx.experts, ctx.build.spec.width}, Role::router, start);
-    if (constant_ <= 0) noise_ = ctx.build.add("router_noise", {ctx.experts, ctx.build.spec.width}, Role::router, start);
-  }
+        logits_(ctx.build, "router", 1, ctx.experts, noise) {}
 
   ops::Routing route(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
-    const Tensor clean = ops::router_logits(tape, x, weight_, Tensor());
+    const NoisyLogits::Made logits = logits_(pass, x);
     const ops::SelectOptions select{.norm = normalise_ ? kernels::GateNorm::selected : kernels::GateNorm::none, .k = k_};
-    if (!tape.training()) {
-      ops::Routing r = select_experts(pass, clean, Tensor(), select);
-      losses_.add(pass, r);
-      return r;
-    }
-    const int64_t n = x.rows();
-    auto normal = std::make_shared<std::vector<double>>(static_cast<size_t>(tape.runs() ? n * experts_ : 0));
-    const RandomStream stream(pass.seed, "router noise", name_);
-    for (size_t i = 0; i < normal->size(); ++i) (*normal)[i] = stream.normal(static_cast<uint64_t>(pass.first_row * experts_) + i);
-    const RouterNoise noise{experts_, constant_, std::move(normal)};
-    const Tensor both = constant_ > 0 ? clean : ops::beside(tape, clean, ops::router_logits(tape, x, noise_, Tensor()));
-    const Tensor noisy = noisy_logits(tape, both, noise);
-    ops::Routing r = select_experts(pass, noisy, Tensor(), select);
+    ops::Routing r = select_experts(pass, logits.noisy, Tensor(), select);
     losses_.add(pass, r);
+    if (!tape.training()) return r;
     if (clean_importance_ > 0) {
       const ops::SelectOptions all{.norm = kernels::GateNorm::none, .k = experts_};
-      ops::importance_loss(tape, ops::select(tape, clean, Tensor(), all), clean_importance_ * pass.loss_scale, sample_);
+      ops::importance_loss(tape, ops::select(tape, logits.clean, Tensor(), all), clean_importance_ * pass.loss_scale, sample_);
     }
-    if (load_ > 0) load_loss(tape, both, noise, k_, load_ * pass.loss_scale, sample_);
+    if (load_ > 0) load_loss(tape, logits.both, logits.noise, k_, load_ * pass.loss_scale, sample_);
     return r;
   }
 
@@ -130,29 +157,24 @@ class NoisyTopK : public Router {
 
  private:
   int64_t experts_, k_;
-  double constant_;
   bool normalise_;
   double load_, clean_importance_;  // importance of the clean scores instead of the gates
   bool sample_;
   LossKeeper losses_;
-  std::string name_;
-  Tensor weight_, noise_;
+  NoisyLogits logits_;
 };
 
 }  // namespace
 
 std::unique_ptr<Router> build_noisy_topk(const RouterContext& ctx, Config& cfg) {
-  const bool constant = cfg.take_choice("noise", "learned", {"learned", "constant"}) == "constant";
-  const double deviation = cfg.take_in<double>("noise_std", 1.0, 0, 1e3);
-  const bool normalise = cfg.take<bool>("normalise", !constant), zero = cfg.take_choice("start", constant ? "normal" : "zero", {"zero", "normal"}) == "zero";
+  const NoiseOptions noise = NoiseOptions::take(cfg);
+  const bool normalise = cfg.take<bool>("normalise", noise.learned);
   const double load = cfg.take_in<double>("load_loss", ctx.k < ctx.experts ? 0.01 : 0.0, 0, 100);
   if (load > 0 && ctx.k >= ctx.experts) cfg.reject("load_loss", "needs an expert that is not chosen, but top_k is all " + std::to_string(ctx.experts));
-  if (constant && deviation <= 0) cfg.reject("noise_std", "must be positive");
   RouterLosses losses = RouterLosses::take(cfg, {.importance = 0.01});
-  const bool clean = cfg.take_choice("importance_of", constant ? "scores" : "gates", {"gates", "scores"}) == "scores";
+  const bool clean = cfg.take_choice("importance_of", noise.learned ? "gates" : "scores", {"gates", "scores"}) == "scores";
   const double clean_importance = clean ? std::exchange(losses.importance, 0.0) : 0.0;
-  return std::make_unique<NoisyTopK>(ctx, constant ? deviation / static_cast<double>(ctx.experts) : 0.0, normalise, load, clean_importance, zero,
-                                     std::move(losses));
+  return std::make_unique<NoisyTopK>(ctx, noise, normalise, load, clean_importance, std::move(losses));
 }
 
 }  // namespace gamut

@@ -9,9 +9,9 @@ const std::vector<RegisteredRouter>& routers() {
        "by the selected "
        "sum (equal to a softmax over the k winners), false does not; normalise_power p: by (Σ s^p)^(1/p) [DBRX], of max(Σ, normalise_floor) + "
        "normalise_epsilon. "
-       "groups, kept_groups, group_score: experts lie in groups of which only the best may be chosen, by their largest score (max) [DeepSeek-V2] or the sum of "
-       "their two "
-       "largest (sum2) [DeepSeek-V3]; group_mask = zero leaves the others' experts in with a score of 0 instead of none [MLX, older Hugging Face "
+       "groups, kept_groups, group_score: experts lie in groups of which only the best may be chosen, by their largest score (max) [DeepSeek-V2], the sum of "
+       "their two largest (sum2) [DeepSeek-V3], or of their top_k/kept_groups largest, a kept group's share of the choices (sum_share) [Megatron-LM]; "
+       "group_mask = zero leaves the others' experts in with a score of 0 instead of none [MLX, older Hugging Face "
        "transformers]. balance: none; loss adds α·E·Σ f·P of each layer [Switch loss]; pooled adds it once, with f and P pooled over all layers "
        "[Mixtral in Hugging Face transformers]; in both f counts slots, divided by k, so that balance gives 1 (transformers' is k times as much, which "
        "balance_count = tokens gives for loss); bias adds a bias to selection only and moves it after every step by bias_rate·sign(mean load − load), or "
@@ -67,9 +67,16 @@ const std::vector<RegisteredRouter>& routers() {
        build_noisy_topk,
        {}},
       {"hierarchical",
-       "Two levels: group_k of `groups` by one softmax, then top_k/group_k experts inside each chosen group by its own; g = G⁰_i·G_ij. Options: groups, "
-       "group_k, normalise, balance_loss (f divided by k) and 'router_losses' "
-       "(importance_loss 0.01: CV² of the products' sums, population variance). [Shazeer et al. 2017, appendix B]",
+       "Two levels. gating = noisy_topk: group_k of `groups` by one noisy softmax, then top_k/group_k experts inside each chosen group by its own; "
+       "g = G⁰_i·G_ij, each level's gates divided by their sum where it chooses more than one (normalise). Noise as in noisy_topk, at both levels, or none. "
+       "Losses: importance_loss (0.01), CV² of the experts' summed gates; load_loss (0.01), CV² of Load⁰_i·Load_i(X⁽ⁱ⁾)_j/|X⁽ⁱ⁾|, X⁽ⁱ⁾ the tokens that take "
+       "group i; population variance. [Shazeer et al. 2017, appendix B]. gating = gshard: two experts of a first group, one of a second, top_k = 3; tokens "
+       "that "
+       "do not count (padding) take none; in training second groups and second experts are kept as `second` says (all, random, random_mesh), as in gshard. Its "
+       "balance_loss (0.01) is that of the groups' first choices and the mean over groups of that within, each 1 when balanced; means within a group are over "
+       "the tokens whose first group it is, not over the slots of a capacity [Mesh TensorFlow]. Options: gating, groups, and group_k, normalise, noise "
+       "(learned, "
+       "constant, none), noise_std, start, load_loss, balance_loss (of the products, f divided by k) or second, balance_loss; and 'router_losses'.",
        build_hierarchical,
        {.interchangeable = false}},
       {"expert_choice",
@@ -83,7 +90,7 @@ const std::vector<RegisteredRouter>& routers() {
        {.sight = RouterSight::batch, .fixed_count = false}},
       {"base",
        "In training a balanced assignment, ⌈T/E⌉ tokens for each expert, that maximises the sum of scores (assignment = auction, or exact); in evaluation the "
-       "best score. Gate σ(score). Needs k = 1. "
+       "best score. Gate σ(score). Experts' vectors start orthogonal, of length 0.1. Needs k = 1. "
        "Training looks at the whole batch. No auxiliary loss. Options: assignment. [Lewis et al., BASE layers, 2021]",
        build_base,
        {.sight = RouterSight::training}},
