@@ -44,6 +44,14 @@ void settle(PlainDecoder& d) {
   d.ffn_bias = usual.ffn_bias;
 }
 
+// A key of one value that is an option of every layer's attention.
+template <class T, class Key> void of_every_layer(bool reading, PlainDecoder& d, T AttentionOptions::*option, Key key) {
+  T value = d.attention[0].*option;
+  key(value);
+  if (reading)
+    for (AttentionOptions& a : d.attention) a.*option = value;
+}
+
 }  // namespace
 
 std::string difference(const Json& a, const Json& b, const std::string& where) {
@@ -182,32 +190,23 @@ void Keys::ignore(std::initializer_list<const char*> keys, const char* reason) {
     if (cfg_) cfg_->ignore(key, reason);
 }
 void Keys::number(const char* key, PlainDecoder& d, double AttentionOptions::*option, double fallback) {
-  double value = d.attention[0].*option;
-  number(key, value, fallback);
-  if (cfg_)
-    for (AttentionOptions& a : d.attention) a.*option = value;
+  of_every_layer(reading(), d, option, [&](double& value) { number(key, value, fallback); });
 }
 void Keys::number_or_null(const char* key, PlainDecoder& d, double AttentionOptions::*option, double fallback) {
-  double value = d.attention[0].*option;
-  number_or_null(key, value, fallback);
-  if (cfg_)
-    for (AttentionOptions& a : d.attention) a.*option = value;
+  of_every_layer(reading(), d, option, [&](double& value) { number_or_null(key, value, fallback); });
 }
 void Keys::integer_or_null(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
-  int64_t value = d.attention[0].*option;
-  integer_or_null(key, value, fallback);
-  if (cfg_)
-    for (AttentionOptions& a : d.attention) a.*option = value;
+  of_every_layer(reading(), d, option, [&](int64_t& value) { integer_or_null(key, value, fallback); });
+}
+void Keys::integer(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
+  of_every_layer(reading(), d, option, [&](int64_t& value) { integer(key, value, fallback); });
+}
+void Keys::flag(const char* key, PlainDecoder& d, bool AttentionOptions::*option, bool fallback) {
+  of_every_layer(reading(), d, option, [&](bool& value) { flag(key, value, fallback); });
 }
 void Keys::shares(const char* input, const char* result, Shares& shares) {
   number(input, shares.input, 1);
   number(result, shares.result, 1);
-}
-void Keys::integer(const char* key, PlainDecoder& d, int64_t AttentionOptions::*option, int64_t fallback) {
-  int64_t value = d.attention[0].*option;
-  integer(key, value, fallback);
-  if (cfg_)
-    for (AttentionOptions& a : d.attention) a.*option = value;
 }
 void Keys::table(const char* key, const std::function<void(Keys&)>& keys) {
   if (cfg_) {
@@ -221,12 +220,6 @@ void Keys::table(const char* key, const std::function<void(Keys&)>& keys) {
   sub = Json::object();
   Keys inner(sub);
   keys(inner);
-}
-void Keys::flag(const char* key, PlainDecoder& d, bool AttentionOptions::*option, bool fallback) {
-  bool value = d.attention[0].*option;
-  flag(key, value, fallback);
-  if (cfg_)
-    for (AttentionOptions& a : d.attention) a.*option = value;
 }
 
 void sizes(Keys& k, PlainDecoder& d, const Sizes& defaults, const SizeKeys& keys) {
