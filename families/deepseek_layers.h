@@ -18,6 +18,23 @@ struct SparseKeys {
 };
 void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const SparseKeys& keys);
 
+// The experts of DeepSeek-V3 and those who took them over: sigmoid scores with a bias for selection, gates times `scale`.
+constexpr ExpertDialect deepseek_experts(int64_t experts, int64_t top_k, int64_t hidden, double scale = 1, bool normalise = true) {
+  return {.count_key = "n_routed_experts",
+          .hidden_key = "moe_intermediate_size",
+          .experts = experts,
+          .top_k = top_k,
+          .hidden = hidden,
+          .balance_key = nullptr,
+          .normalise_key = "norm_topk_prob",
+          .normalise = normalise,
+          .scale_key = "routed_scaling_factor",
+          .scale = scale,
+          .score = "sigmoid",
+          .selection_bias = true,
+          .shared = "shared_experts"};
+}
+
 // A layer beyond the last that predicts a token further: whether it is there, the file's tensors say.
 void further_layer(Keys& k, const PlainDecoder& d);
 

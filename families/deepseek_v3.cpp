@@ -4,18 +4,7 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "n_routed_experts",
-                                 .hidden_key = "moe_intermediate_size",
-                                 .experts = 256,
-                                 .top_k = 8,
-                                 .hidden = 2048,
-                                 .balance_key = nullptr,
-                                 .normalise_key = "norm_topk_prob",
-                                 .scale_key = "routed_scaling_factor",
-                                 .scale = 2.5,
-                                 .score = "sigmoid",
-                                 .selection_bias = true,
-                                 .shared = "shared_experts"};
+constexpr ExpertDialect kExperts = deepseek_experts(256, 8, 2048, 2.5);
 
 // Pairs of neighbours rotate, or halves.
 void interleave(Keys& k, PlainDecoder& d) {
@@ -64,18 +53,7 @@ void indexed_keys(Keys& k, PlainDecoder& d) {
 }
 constexpr DecoderFamily kFamilyIndexed{"deepseek_v32", "DeepseekV32ForCausalLM", indexed_keys, {.further_layer = true}, nullptr, &kExperts};
 
-constexpr ExpertDialect kLite{.count_key = "n_routed_experts",
-                              .hidden_key = "moe_intermediate_size",
-                              .experts = 64,
-                              .top_k = 4,
-                              .hidden = 1536,
-                              .balance_key = nullptr,
-                              .normalise_key = "norm_topk_prob",
-                              .scale_key = "routed_scaling_factor",
-                              .scale = 1.8,
-                              .score = "sigmoid",
-                              .selection_bias = true,
-                              .shared = "shared_experts"};
+constexpr ExpertDialect kLite = deepseek_experts(64, 4, 1536, 1.8);
 void lite_keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 154880, .width = 2048, .layers = 47, .heads = 20, .head_dim = 64, .positions = 202752, .eps = 1e-5}, kLatentSizes);
   sparse_keys(k, d, kLite, {.dense_hidden = 10240, .first_sparse = 1, .types = "mlp_layer_types"});

@@ -4,18 +4,7 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "n_routed_experts",
-                                 .hidden_key = "moe_intermediate_size",
-                                 .experts = 128,
-                                 .top_k = 6,
-                                 .hidden = 1408,
-                                 .balance_key = nullptr,
-                                 .normalise_key = "norm_topk_prob",
-                                 .normalise = false,
-                                 .scale_key = "routed_scaling_factor",
-                                 .score = "sigmoid",
-                                 .selection_bias = true,
-                                 .shared = "shared_experts"};
+constexpr ExpertDialect kExperts = deepseek_experts(128, 6, 1408, 1, false);
 
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 152064, .width = 4608, .layers = 62}, {.hidden = nullptr});

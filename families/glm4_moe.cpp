@@ -4,17 +4,7 @@
 namespace gamut::family {
 namespace {
 
-constexpr ExpertDialect kExperts{.count_key = "n_routed_experts",
-                                 .hidden_key = "moe_intermediate_size",
-                                 .experts = 128,
-                                 .top_k = 8,
-                                 .hidden = 1408,
-                                 .balance_key = nullptr,
-                                 .normalise_key = "norm_topk_prob",
-                                 .scale_key = "routed_scaling_factor",
-                                 .score = "sigmoid",
-                                 .selection_bias = true,
-                                 .shared = "shared_experts"};
+constexpr ExpertDialect kExperts = deepseek_experts(128, 8, 1408);
 
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 151552, .layers = 46, .heads = 96, .kv_heads = 8, .positions = 131072, .eps = 1e-5}, {.hidden = nullptr});
@@ -30,17 +20,7 @@ void keys(Keys& k, PlainDecoder& d) {
 }
 constexpr DecoderFamily kFamily{"glm4_moe", "Glm4MoeForCausalLM", keys, {.further_layer = true}, nullptr, &kExperts};
 
-constexpr ExpertDialect kSolarExperts{.count_key = "n_routed_experts",
-                                      .hidden_key = "moe_intermediate_size",
-                                      .experts = 128,
-                                      .top_k = 8,
-                                      .hidden = 1280,
-                                      .balance_key = nullptr,
-                                      .normalise_key = "norm_topk_prob",
-                                      .scale_key = "routed_scaling_factor",
-                                      .score = "sigmoid",
-                                      .selection_bias = true,
-                                      .shared = "shared_experts"};
+constexpr ExpertDialect kSolarExperts = deepseek_experts(128, 8, 1280);
 // Every layer is sparse.
 void solar_keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 196608, .layers = 48, .heads = 64, .kv_heads = 8, .head_dim = 128, .positions = 131072, .eps = 1e-5}, {.hidden = nullptr});
