@@ -96,8 +96,9 @@ double load_loss(Tape& tape, const Tensor& in, const RouterNoise& noise, int64_t
 }
 
 NoiseOptions NoiseOptions::take(Config& cfg, bool optional) {
-  const std::vector<std::string> kinds{"learned", "constant", "none"};
-  const std::string kind = cfg.take_choice("noise", "learned", {kinds.begin(), kinds.end() - (optional ? 0 : 1)});
+  std::vector<std::string> kinds{"learned", "constant"};
+  if (optional) kinds.push_back("none");
+  const std::string kind = cfg.take_choice("noise", "learned", kinds);
   const double deviation = cfg.take_in<double>("noise_std", 1.0, 0, 1e3);
   if (kind == "constant" && deviation <= 0) cfg.reject("noise_std", "must be positive");
   const bool zero = cfg.take_choice("start", kind == "learned" ? "zero" : "normal", {"zero", "normal"}) == "zero";
