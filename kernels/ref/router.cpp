@@ -56,12 +56,14 @@ template <class P> void route(const Route<P>& a) {
     const auto rank = [&](int64_t e) { return a.bias_E ? scores_E[e] + a.bias_E[e] : scores_E[e]; };
     if (!a.chosen && a.groups > 1) {
       for (int64_t g = 0; g < a.groups; ++g) {
-        largest(each, static_cast<int64_t>(best.size()), [&](int64_t c) { return rank(g * each + c); }, best.data());
+        largest(
+            each, static_cast<int64_t>(best.size()), [&](int64_t c) { return rank(g * each + c); }, best.data());
         P sum = 0;
         for (const int32_t c : best) sum += rank(g * each + c);
         group_G[static_cast<size_t>(g)] = sum;
       }
-      largest(a.groups, a.kept_groups, [&](int64_t g) { return group_G[static_cast<size_t>(g)]; }, kept.data());
+      largest(
+          a.groups, a.kept_groups, [&](int64_t g) { return group_G[static_cast<size_t>(g)]; }, kept.data());
       std::sort(kept.begin(), kept.end());
       if (a.zero_outside) {
         largest(

@@ -150,8 +150,7 @@ void route_backward_block(const RouteBackward<float>& a, int64_t first, int64_t 
     }
     for (int64_t r = 0; r < count; ++r) {
       const float inverse = divided ? 1 / total[r] : 1.0f;
-      for (int64_t i = r * f.k; i < (r + 1) * f.k; ++i)
-        d_score_E[index_Nk[i]][r] += (f.scale * d_weight_Nk[i] - shared[r]) * inverse;
+      for (int64_t i = r * f.k; i < (r + 1) * f.k; ++i) d_score_E[index_Nk[i]][r] += (f.scale * d_weight_Nk[i] - shared[r]) * inverse;
     }
   }
   if (f.score == RouterScore::softmax) {
@@ -163,17 +162,14 @@ void route_backward_block(const RouteBackward<float>& a, int64_t first, int64_t 
   } else {
     F logit_E[kMostExperts];
     load_columns(count, f.experts, f.logits_NE + first * f.experts, logit_E);
-    for (int64_t e = 0; e < f.experts; ++e)
-      d_score_E[e] = select(score_E[e] > 0.0f, d_score_E[e] * sigmoid(logit_E[e]) / (score_E[e] + score_E[e]), F{});
+    for (int64_t e = 0; e < f.experts; ++e) d_score_E[e] = select(score_E[e] > 0.0f, d_score_E[e] * sigmoid(logit_E[e]) / (score_E[e] + score_E[e]), F{});
   }
   store_columns(count, f.experts, d_score_E, a.d_logits_NE + first * f.experts, true);
 }
 
 }  // namespace
 
-template <class P> static bool rare(const Route<P>& a) {
-  return a.experts > kMostExperts || a.power != 1;
-}
+template <class P> static bool rare(const Route<P>& a) { return a.experts > kMostExperts || a.power != 1; }
 
 template <class P> void route(const Route<P>& a) {
   if (rare(a)) return ref::route(a);

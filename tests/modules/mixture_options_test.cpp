@@ -41,6 +41,17 @@ TEST(MixtureOptions, GradientIsTheSlope) {
   }
 }
 
+// Within a sequence they do not, bit for bit.
+TEST(MixtureOptions, ExpertsThatChooseFromTheBatchFeelNeighbours) {
+  const std::vector<double> all = numbers(32 * kLength * kWidth), first(all.begin(), all.begin() + kLength * kWidth);
+  const std::vector<int32_t> ids = random_ids(32 * kLength, kVocab);
+  for (const char* group : {"sequence", "batch"}) {
+    Bench bench("expert_choice", "f32", 1, {{"router", {{"group", group}}}});
+    const std::vector<double> together = bench.run(all, ids, 32).y, alone = bench.run(first, {ids.begin(), ids.begin() + kLength}).y;
+    EXPECT_EQ(std::equal(alone.begin(), alone.end(), together.begin()), std::string(group) == "sequence") << group;
+  }
+}
+
 TEST(RecordedChoices, RefuseWhatDoesNotFit) {
   Bench bench("topk", "f32");
   const std::vector<double> x = numbers(kLength * kWidth);

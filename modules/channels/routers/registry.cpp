@@ -81,7 +81,7 @@ const std::vector<RegisteredRouter>& routers() {
        {.interchangeable = false}},
       {"expert_choice",
        "Every expert takes the ⌈factor·T/E⌉ tokens with the largest p = softmax over experts (or another score; sigmoid with one expert lets tokens pass a "
-       "layer by [Raposo et al., Mixture-of-depths, 2024]), of each sequence (group = sequence) or the batch; gates p. "
+       "layer by [Raposo et al., Mixture-of-depths, 2024]), of each sequence (group = sequence: it does not feel its neighbours) or the batch; gates p. "
        "Balanced, but whether a token is taken depends on later "
        "ones: no causal model can use it. It carries no balancing loss. Options: factor (top_k by default), group, score and 'router_losses'. [Zhou et al., "
        "Mixture-of-experts with expert choice "

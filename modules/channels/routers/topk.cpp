@@ -21,7 +21,8 @@ class TopK : public Router {
   ops::Routing route(Pass& pass, const Tensor& x) override {
     Tape& tape = pass.tape;
     const bool noisy = options_.jitter > 0 && tape.training();
-    const Tensor in = noisy ? ops::jitter(tape, x, options_.jitter, RandomStream(pass.seed, "jitter", name_), static_cast<uint64_t>(pass.first_row * x.width())) : x;
+    const Tensor in =
+        noisy ? ops::jitter(tape, x, options_.jitter, RandomStream(pass.seed, "jitter", name_), static_cast<uint64_t>(pass.first_row * x.width())) : x;
     const Tensor logits = ops::router_logits(tape, in, weight_, linear_bias_, options_.rounded);
     ops::Routing routing = select_experts(pass, logits, bias_, select_);
     losses_.add(pass, routing);
@@ -78,12 +79,16 @@ std::unique_ptr<Router> build(const RouterContext& ctx, Config& cfg, bool traine
   TopKOptions options = TopKOptions::take(cfg);
   // Published models may be so (a family then says it); a recipe hardly means it.
   if (options.normalise && !cfg.has("normalise") && ctx.k == 1 && ctx.experts > 1 && trained)
-    cfg.reject("normalise", "must be false with top_k = 1: a normalised single gate is constantly 1 and the router would learn from its balancing loss alone", "or use kind = \"switch\"");
-  if (ctx.experts % options.groups != 0) cfg.reject("groups", "must divide the " + std::to_string(ctx.experts) + " experts, not be " + std::to_string(options.groups));
+    cfg.reject("normalise", "must be false with top_k = 1: a normalised single gate is constantly 1 and the router would learn from its balancing loss alone",
+               "or use kind = \"switch\"");
+  if (ctx.experts % options.groups != 0)
+    cfg.reject("groups", "must divide the " + std::to_string(ctx.experts) + " experts, not be " + std::to_string(options.groups));
   if (options.kept_groups > options.groups || (options.groups > 1 && ctx.k > options.kept_groups * (ctx.experts / options.groups)))
-    cfg.reject("kept_groups", "is " + std::to_string(options.kept_groups) + ": of " + std::to_string(options.groups) + " groups that leaves no " + std::to_string(ctx.k) + " experts to choose");
+    cfg.reject("kept_groups", "is " + std::to_string(options.kept_groups) + ": of " + std::to_string(options.groups) + " groups that leaves no " +
+                                  std::to_string(ctx.k) + " experts to choose");
   if (options.group_best == 0 && ctx.k % options.kept_groups != 0)
-    cfg.reject("group_score", "= \"sum_share\" needs a top_k that kept_groups divides, but " + std::to_string(options.kept_groups) + " does not divide " + std::to_string(ctx.k));
+    cfg.reject("group_score", "= \"sum_share\" needs a top_k that kept_groups divides, but " + std::to_string(options.kept_groups) + " does not divide " +
+                                  std::to_string(ctx.k));
   if (!trained) {
     options.losses = RouterLosses();
     options.balance_loss = options.orthogonal_loss = 0;
@@ -146,14 +151,22 @@ std::unique_ptr<Router> build_random(const RouterContext& ctx, Config& cfg) { re
 
 std::unique_ptr<Router> build_dense(const RouterContext& ctx, Config& cfg) {
   if (ctx.k != ctx.experts)
-    throw Error({.who = "model", .what = "the dense router takes all experts, but top_k is " + std::to_string(ctx.k) + " of " + std::to_string(ctx.experts), .hint = "set top_k to the number of experts, or kind = \"topk\""});
+    throw Error({.who = "model",
+                 .what = "the dense router takes all experts, but top_k is " + std::to_string(ctx.k) + " of " + std::to_string(ctx.experts),
+                 .hint = "set top_k to the number of experts, or kind = \"topk\""});
   return build(ctx, cfg, true);
 }
 
 std::unique_ptr<Router> build_switch(const RouterContext& ctx, Config& cfg) {
-  if (ctx.k != 1) throw Error({.who = "model", .what = "the switch router chooses one expert, but top_k is " + std::to_string(ctx.k), .hint = "set top_k = 1 or kind = \"topk\""});
-  Config fixed(Json{{"normalise", false}, {"balance", "loss"}, {"balance_loss", cfg.take_in<double>("balance_loss", 0.01, 0, 100)}, {"z_loss", cfg.take_in<double>("z_loss", 0.0, 0, 100)},
-                    {"jitter", cfg.take_in<double>("jitter", 0.0, 0, 1)}, {"linear_bias", cfg.take<bool>("linear_bias", false)}});
+  if (ctx.k != 1)
+    throw Error(
+        {.who = "model", .what = "the switch router chooses one expert, but top_k is " + std::to_string(ctx.k), .hint = "set top_k = 1 or kind = \"topk\""});
+  Config fixed(Json{{"normalise", false},
+                    {"balance", "loss"},
+                    {"balance_loss", cfg.take_in<double>("balance_loss", 0.01, 0, 100)},
+                    {"z_loss", cfg.take_in<double>("z_loss", 0.0, 0, 100)},
+                    {"jitter", cfg.take_in<double>("jitter", 0.0, 0, 1)},
+                    {"linear_bias", cfg.take<bool>("linear_bias", false)}});
   return std::make_unique<TopK>(ctx, TopKOptions::take(fixed), true);
 }
 
