@@ -13,7 +13,7 @@ namespace gamut::kernels {
 
 // loss_N[n] = w·(logsumexp(row) − row[target]) with the row's weight w, or 0 where target < 0 (ignored).
 // d_logits = w·scale · (softmax − onehot) (+ w·scale · 2·z·lse·softmax), rounded to T; 0 in ignored rows.
-// Logits are P; d_logits may be null (evaluation), or the logits themselves where types agree.
+// Logits are P; d_logits may be null (evaluation) or take the place of the logits: row n begins where row n of the logits does.
 template <class T> struct CrossEntropy {
   using P = accumulator<T>;
   int64_t rows, vocab;
@@ -25,7 +25,8 @@ template <class T> struct CrossEntropy {
   P* loss_N;
   P* lse_N;     // ?
   T* d_logits_NV;  // ?
-  P* exp_NV = nullptr;  // ? room for the exponentials between the sum and the gradient, which else are made twice; may be the logits
+  int64_t d_stride = 0;  // elements from one row of d_logits to the next; 0: vocab
+  P* exp_V = nullptr;    // ? room for a row's exponentials between the sum and the gradient, which else are made twice
 };
 template <class T> using CrossEntropyFn = void (*)(const CrossEntropy<T>&);
 template <class T> const Candidates<CrossEntropyFn<T>>& cross_entropy();

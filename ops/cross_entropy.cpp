@@ -35,7 +35,10 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
   const bool train = tape.training() && (hidden.needs_grad() || w.needs_grad());
   const Tensor logits = tape.empty({slice, v}, p), lse = tape.empty({slice}, p);
   const bool changed = softcap > 0;  // the gradient of what changes logits needs them once more
-  const Tensor d_logits = !train ? Tensor() : hidden.dtype() == p && !changed ? logits : tape.empty({slice, v}, hidden.dtype());
+  // Else a row's gradient begins where its logits did: it meets lines that a cache holds, and half as many go back to memory.
+  const bool in_place = train && !changed && (hidden.dtype() == p || !bias);
+  const Tensor d_logits = !train || in_place ? logits : tape.empty({slice, v}, hidden.dtype());
+  const int64_t d_stride = in_place ? v * static_cast<int64_t>(size_of(p) / size_of(hidden.dtype())) : v;
   const Tensor d_hidden = train && hidden.needs_grad() ? tape.empty(hidden.shape(), hidden.dtype()) : Tensor();
   const GradSlot dw = train ? tape.slot(w.grad()) : GradSlot{};
   const Tensor db = train && bias ? tape.sum_slot(bias.grad()) : Tensor();
@@ -56,7 +59,8 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
         const kernels::Gemm to_logits{.terms = {{h, d, forward}}, .m = rows, .n = v, .c = logits.raw(), .ldc = v, .c_dtype = p, .bias_N = bias ? bias.raw() : nullptr};
         kernels::gemm(tape.pool(), std::span(&to_logits, 1));
         constexpr int64_t kBlock = 16;  // a row of logits is long: few rows a task
-        tape.pool().parallel_for((rows + kBlock - 1) / kBlock, [&](int64_t block, int) {
+        tape.pool().parallel_for((rows + kBlock - 1) / kBlock, [&](int64_t block, int thread) {
+          T* const gradient = static_cast<T*>(static_cast<void*>(d_logits.raw()));
           const int64_t r = block * kBlock, count = std::min(kBlock, rows - r) * v;
           P* const capped = logits.data<P>() + r * v;
           if (changed)
@@ -64,10 +68,11 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
                                                  .vector_D = {}, .out_ND = capped});
           kernels::cross_entropy<T>().best().fn({.rows = std::min(kBlock, rows - r), .vocab = v, .logits_NV = logits.data<P>() + r * v, .target_N = goal + r,
               .weight_N = weight ? weight.data<P>() + first + r : nullptr, .scale = static_cast<P>(scale), .z = static_cast<P>(z), .loss_N = result.token_N.data<P>() + first + r, .lse_N = lse.data<P>() + r,
-              .d_logits_NV = train ? d_logits.data<T>() + r * v : nullptr, .exp_NV = changed ? nullptr : capped});
+              .d_logits_NV = train ? gradient + r * d_stride : nullptr, .d_stride = d_stride,
+              .exp_V = in_place ? reinterpret_cast<P*>(tape.pool().scratch(thread, static_cast<size_t>(v) * sizeof(P))) : nullptr});
           if (changed && train) {
             const auto inverse = static_cast<P>(1 / softcap);
-            T* const g = d_logits.data<T>() + r * v;
+            T* const g = gradient + r * v;
             for (int64_t i = 0; i < count; ++i) g[i] = T(static_cast<P>(g[i]) * (1 - (capped[i] * inverse) * (capped[i] * inverse)));
           }
         });
@@ -76,11 +81,11 @@ HeadLoss cross_entropy(Tape& tape, const Tensor& hidden, const LinearWeight& cla
             if (goal[r] >= 0) penalty += static_cast<double>(lse.data<P>()[r]) * lse.data<P>()[r] * (weight ? static_cast<double>(weight.data<P>()[first + r]) : 1);
         if (db) add_column_sums(tape, d_logits, db, rows);
         if (d_hidden) {
-          const kernels::Gemm to_hidden{.terms = {{d_logits.raw(), v, backward}}, .m = rows, .n = d, .c = d_hidden.data<T>() + first * d, .ldc = d, .c_dtype = hidden.dtype()};
+          const kernels::Gemm to_hidden{.terms = {{d_logits.raw(), d_stride, backward}}, .m = rows, .n = d, .c = d_hidden.data<T>() + first * d, .ldc = d, .c_dtype = hidden.dtype()};
           kernels::gemm(tape.pool(), std::span(&to_hidden, 1));
         }
         if (dw) {
-          const kernels::GemmAtB to_weight{.dtype = hidden.dtype(), .a = d_logits.raw(), .lda = v, .b = h, .ldb = d, .m = rows, .p = v, .q = d,
+          const kernels::GemmAtB to_weight{.dtype = hidden.dtype(), .a = d_logits.raw(), .lda = d_stride, .b = h, .ldb = d, .m = rows, .p = v, .q = d,
                                            .c = dw.grad.raw(), .ldc = d, .accumulate = dw.accumulate || first > 0};
           kernels::gemm_at_b(tape.pool(), std::span(&to_weight, 1));
         }

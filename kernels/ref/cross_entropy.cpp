@@ -21,10 +21,11 @@ template <class T> void cross_entropy(const CrossEntropy<T>& a) {
     a.loss_N[n] = target < 0 ? P(0) : weight * (lse - logits_V[target]);
     if (!a.d_logits_NV) continue;
     const P scale = target < 0 ? P(0) : weight * a.scale;
+    T* d_logits_V = a.d_logits_NV + n * (a.d_stride ? a.d_stride : a.vocab);
     for (int64_t v = 0; v < a.vocab; ++v) {
       const P softmax = std::exp(logits_V[v] - highest) / sum;
       const P d = scale * (softmax * (1 + 2 * a.z * lse) - (v == target ? P(1) : P(0)));
-      a.d_logits_NV[n * a.vocab + v] = static_cast<T>(d);
+      d_logits_V[v] = static_cast<T>(d);
     }
   }
 }

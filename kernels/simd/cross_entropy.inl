@@ -12,7 +12,7 @@ template <class T> void store1(T* p, float x) { store(p, set1(x), Some{1}); }
 template <class T> void cross_entropy(const CrossEntropy<T>& a) {
   for (int64_t n = 0; n < a.rows; ++n) {
     const float* logits_V = a.logits_NV + n * a.vocab;
-    T* d_logits_V = a.d_logits_NV ? a.d_logits_NV + n * a.vocab : nullptr;
+    T* d_logits_V = a.d_logits_NV ? a.d_logits_NV + n * (a.d_stride ? a.d_stride : a.vocab) : nullptr;
     const int32_t target = a.target_N[n];
     const auto clear = [&] {
       if (d_logits_V) sweep(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, F{}, part); });
@@ -27,7 +27,7 @@ template <class T> void cross_entropy(const CrossEntropy<T>& a) {
     sweep4(a.vocab, [&](int64_t i, auto part, int slot) GAMUT_INLINED { tops[slot] = max(keep(load(logits_V + i, part), part, lowest), tops[slot]); });
     const float top = highest(max(max(tops[0], tops[1]), max(tops[2], tops[3])));
     const float shifted = target < 0 ? 0 : logits_V[target] - top;  // before anything may overwrite it
-    float* exp_V = a.exp_NV ? a.exp_NV + n * a.vocab : nullptr;
+    float* exp_V = a.exp_V;
     if constexpr (sizeof(T) == sizeof(float)) exp_V = d_logits_V;
     F sums[4] = {};
     if (exp_V && d_logits_V && target >= 0) {
