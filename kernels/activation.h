@@ -21,10 +21,11 @@ template <class T> struct GatedForward {
   Activation activation;
   P limit = 0, up_shift = 0;
   int64_t rows, h;
+  int64_t stride = 0;   // elements from one row to the next, of all three; 0: h
   const T* gate_NH;     // pre-activation
   const T* up_NH;       // ? null: plain activation
   const P* weight_N;    // ? null: 1
-  T* out_NH;
+  T* out_NH;            // may be gate or up
 };
 // d_gate, d_up may alias gate, up. `out` (the forward's result, needed for the next weight gradient) is
 // recomputed when asked for. d_weight[n] = Σ_h act(gate)·up·d_out.

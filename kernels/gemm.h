@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -43,6 +44,13 @@ struct GemmTerm {
   PackedMatrix b;
 };
 
+// What becomes of C next (an activation, a gated product), while a block of it lies in the nearest cache: called once for every element
+// that is final, by the thread that made it. What it does with an element may not depend on the block around it.
+struct Block {
+  int64_t row, rows, column, columns;
+};
+using Epilogue = std::function<void(const Block&)>;
+
 // C[M,N] = Σ terms A·B (+ bias_N) (+ C). The terms add up in registers before C is written, so dX = dQ·Wqᵀ + dK·Wkᵀ + dV·Wvᵀ
 // is one problem. c: `c_dtype` f32 or bf16 (f64 when the inputs are f64), rows `ldc` elements apart; bias: f32 (f64 for f64).
 struct Gemm {
@@ -54,6 +62,8 @@ struct Gemm {
   DType c_dtype = DType::f32;
   const void* bias_N = nullptr;
   bool accumulate = false;
+  const Epilogue* epilogue = nullptr;  // ?
+  int64_t epilogue_row = 0;            // of C's first row as the epilogue counts them: several problems may share one
 };
 
 // All tiles of all problems in one parallel loop: grouped products (one problem per expert) cost no extra barrier.

@@ -181,6 +181,8 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
       }
     }
   }
+  const int64_t column = columns.begin * p.panels * kPanel, end = std::min(g.n, columns.end * p.panels * kPanel);
+  if (g.epilogue) (*g.epilogue)({g.epilogue_row + rows.begin, rows.end - rows.begin, column, end - column});
 }
 
 }  // namespace

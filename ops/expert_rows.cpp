@@ -75,7 +75,7 @@ void combine(Tape& tape, const Tensor& rows, const Plan& plan, int64_t k, const 
   });
 }
 
-void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor& w, Side side, const Tensor& bias, const Tensor& out) {
+void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor& w, Side side, const Tensor& bias, const Tensor& out, const kernels::Epilogue& epilogue) {
   std::vector<kernels::Gemm> problems;
   const int64_t k = a.width(), n = out.width();
   for (int64_t e = 0; e < segments.experts(); ++e) {
@@ -84,7 +84,8 @@ void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor
     if (!tape.runs()) return;
     problems.push_back({.terms = {{a.raw() + static_cast<size_t>(first * k) * size_of(a.dtype()), k, b}},
                         .m = rows, .n = n, .c = out.raw() + static_cast<size_t>(first * n) * size_of(out.dtype()), .ldc = n,
-                        .c_dtype = out.dtype(), .bias_N = bias ? bias.raw() + static_cast<size_t>(e * n) * size_of(bias.dtype()) : nullptr});
+                        .c_dtype = out.dtype(), .bias_N = bias ? bias.raw() + static_cast<size_t>(e * n) * size_of(bias.dtype()) : nullptr,
+                        .epilogue = epilogue ? &epilogue : nullptr, .epilogue_row = first});
   }
   kernels::gemm(tape.pool(), problems);
 }

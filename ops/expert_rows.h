@@ -33,8 +33,8 @@ Tensor gather(Tape& tape, const Tensor& x, const Plan& plan);
 // y[t] = Σ_j rows[row[t,j]] in slot order; (+ what is in y already, last).
 void combine(Tape& tape, const Tensor& rows, const Plan& plan, int64_t k, const Tensor& y);
 
-// out rows of each expert = a rows × packed weight (+ bias).
-void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor& w, Side side, const Tensor& bias, const Tensor& out);
+// out rows of each expert = a rows × packed weight (+ bias); then `epilogue`, which counts the rows of all experts.
+void project(Tape& tape, const Segments& segments, const Tensor& a, const Tensor& w, Side side, const Tensor& bias, const Tensor& out, const kernels::Epilogue& epilogue = {});
 
 // dW_e += aᵀ·b over the rows of each expert.
 void weight_gradient(std::vector<kernels::GemmAtB>& problems, Tape& tape, const Segments& segments, const Tensor& a, const Tensor& b, const Tensor& w);

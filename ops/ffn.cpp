@@ -89,32 +89,30 @@ void add_bias_to_weight_gradient(Tape& t, const Segments& segments, const Tensor
 }
 
 struct Hidden {
-  Tensor gate, up;  // pre-activations [rows, H]
+  Tensor gate, up;  // pre-activations [rows, H], kept for the gradient
 };
 
-Hidden hidden_forward(Tape& tape, const Segments& segments, const Tensor& x, const FfnWeights& w) {
+// y = down(act(gate x)[∘ up x][· weight]). The activation follows the last product block by block; without a gradient to come (`keep`) it
+// takes that product's place.
+Hidden forward(Tape& tape, const Segments& segments, const Tensor& x, const FfnWeights& w, const Tensor& row_weight, const Tensor& down_bias, const Tensor& y, bool keep) {
   const int64_t h = w.gate.shape()[-2];
-  Hidden hidden{tape.empty({x.rows(), h}, x.dtype()), w.up ? tape.empty({x.rows(), h}, x.dtype()) : Tensor()};
-  project(tape, segments, x, w.gate, Side::forward, w.gate_bias, hidden.gate);
-  if (w.up) project(tape, segments, x, w.up, Side::forward, w.up_bias, hidden.up);
-  return hidden;
-}
-
-Tensor activate(Tape& tape, const Hidden& hidden, const FfnWeights& w, const Tensor& row_weight) {
-  const auto timing = tape.time("activation");
-  const Tensor out = tape.empty(hidden.gate.shape(), hidden.gate.dtype());
-  tape.count("activation", {.other_flops = 6 * static_cast<double>(out.elements()), .bytes = 3 * static_cast<double>(out.bytes())});
-  if (tape.runs())
+  const auto room = [&] { return tape.empty({x.rows(), h}, x.dtype()); };
+  const Hidden hidden{room(), w.up ? room() : Tensor()};
+  const Tensor out = keep ? room() : w.up ? hidden.up : hidden.gate;
+  tape.count("activation", {.other_flops = 6 * static_cast<double>(out.elements()), .bytes = (w.up ? 2 : 1) * static_cast<double>(out.bytes())});
+  const kernels::Epilogue activate = [&](const kernels::Block& b) {
     with_float_type(out.dtype(), [&]<class T>() {
       using P = accumulator<T>;
-      const int64_t h = out.width();
-      for_row_blocks(tape, out.rows(), [&](int64_t first, int64_t rows, int) {
-        kernels::gated_forward<T>().best().fn({.activation = w.activation, .limit = static_cast<P>(w.limit), .up_shift = static_cast<P>(w.up_shift), .rows = rows, .h = h, .gate_NH = hidden.gate.data<T>() + first * h,
-            .up_NH = hidden.up ? hidden.up.data<T>() + first * h : nullptr, .weight_N = row_weight ? row_weight.data<P>() + first : nullptr,
-            .out_NH = out.data<T>() + first * h});
-      });
+      const int64_t at = b.row * h + b.column;
+      kernels::gated_forward<T>().best().fn({.activation = w.activation, .limit = static_cast<P>(w.limit), .up_shift = static_cast<P>(w.up_shift), .rows = b.rows, .h = b.columns, .stride = h,
+          .gate_NH = hidden.gate.data<T>() + at, .up_NH = w.up ? hidden.up.data<T>() + at : nullptr, .weight_N = row_weight ? row_weight.data<P>() + b.row : nullptr,
+          .out_NH = out.data<T>() + at});
     });
-  return out;
+  };
+  project(tape, segments, x, w.gate, Side::forward, w.gate_bias, hidden.gate, w.up ? kernels::Epilogue() : activate);
+  if (w.up) project(tape, segments, x, w.up, Side::forward, w.up_bias, hidden.up, activate);
+  project(tape, segments, out, w.down, Side::forward, down_bias, y);
+  return hidden;
 }
 
 // From the gradient of the rows' results to that of x and of the weights. d_row_weight: ? [rows].
@@ -197,8 +195,7 @@ Tensor ffn(Tape& tape, const Tensor& x, const FfnWeights& w) {
   const Segments whole{{0, x.rows()}};
   const FfnShape shape{x.rows(), x.width(), w.gate.shape()[-2]};
   Tensor y = tape.output(x.shape(), x.dtype(), trained(x, w));
-  const Hidden hidden = hidden_forward(tape, whole, x, w);
-  project(tape, whole, activate(tape, hidden, w, Tensor()), w.down, Side::forward, w.down_bias, y);
+  const Hidden hidden = forward(tape, whole, x, w, Tensor(), w.down_bias, y, y.needs_grad());
   count_products(tape, "ffn", shape, matrices_of(w), 1, size_of(x.dtype()), weight_elements(w));
   if (y.needs_grad())
     tape.record("ffn", [x, w, whole, hidden, shape, dy_cell = y.grad()](Tape& t) {
@@ -226,10 +223,10 @@ Tensor moe(Tape& tape, const Tensor& x, const Dispatch& dispatch, const FfnWeigh
       for (int64_t r = 0; r < row_weight.elements(); ++r) row_weight.data<P>()[r] = dispatch.weight_Nk.data<P>()[plan.slot_R.data<int32_t>()[r]];
     });
   const Tensor rows = gather(tape, x, plan);
-  const Hidden hidden = hidden_forward(tape, plan.segments, rows, w);
+  Hidden hidden;
   {
     const Tensor results = tape.empty(rows.shape(), x.dtype());
-    project(tape, plan.segments, activate(tape, hidden, w, row_weight), w.down, Side::forward, Tensor(), results);
+    hidden = forward(tape, plan.segments, rows, w, row_weight, Tensor(), results, y.needs_grad());
     add_weighted_bias(tape, plan.segments, w.down_bias, row_weight, results);
     combine(tape, results, plan, k, y);
   }

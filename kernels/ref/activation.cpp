@@ -71,7 +71,8 @@ template <class T> void gated_forward(const GatedForward<T>& a) {
   using P = accumulator<T>;
   for (int64_t n = 0; n < a.rows; ++n) {
     const P weight = a.weight_N ? a.weight_N[n] : P(1);
-    for (int64_t i = n * a.h; i < (n + 1) * a.h; ++i) {
+    const int64_t first = n * (a.stride ? a.stride : a.h);
+    for (int64_t i = first; i < first + a.h; ++i) {
       const Gated<P> g = gated<P>(a, i);
       a.out_NH[i] = static_cast<T>(weight * (g.gate.value * g.up));
     }

@@ -45,6 +45,7 @@ template <class T> void gemm_as(ThreadPool& pool, const Gemm& g) {
         c[at] = g.accumulate ? sum + c[at] : sum;
       }
     }
+    if (g.epilogue) (*g.epilogue)({g.epilogue_row + m, 1, 0, g.n});
   });
 }
 

@@ -47,11 +47,12 @@ GAMUT_INLINE Cut cut(F x, float low, float high) {
 // kCut: with a limit or a shift.
 template <Activation kActivation, bool kCut, class T> void forward_rows(const GatedForward<T>& a) {
   const float limit = a.limit > 0 ? a.limit : __builtin_inff();
+  const int64_t stride = a.stride ? a.stride : a.h;
   for (int64_t n = 0; n < a.rows; ++n) {
-    const T* gate_H = a.gate_NH + n * a.h;
-    const T* up_H = a.up_NH ? a.up_NH + n * a.h : nullptr;
+    const T* gate_H = a.gate_NH + n * stride;
+    const T* up_H = a.up_NH ? a.up_NH + n * stride : nullptr;
     const float weight = a.weight_N ? a.weight_N[n] : 1.0f;
-    T* out_H = a.out_NH + n * a.h;
+    T* out_H = a.out_NH + n * stride;
     sweep(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
       F gate = load(gate_H + i, part);
       if constexpr (kCut) gate = min(set1(limit), gate);

@@ -57,6 +57,21 @@ template <class T> void check(Activation activation, int64_t h, bool gated, bool
           .weight_N = weighted ? weight_s.data() : nullptr,
           .out_NH = got.data()});
     expect_close<T>(got.values(), out, 1e-6, 4e-6, c.name + what);
+    // Blocks of columns, written where the last input was, have the same bits.
+    Span<T> gate_place(gate, 1), up_place(up, 2);
+    Span<T>& place = gated ? up_place : gate_place;
+    for (int64_t begin = 0, width = 1; begin < h; begin += width, width += 6)
+      c.fn({.activation = activation,
+            .limit = static_cast<P>(cut.limit),
+            .up_shift = static_cast<P>(cut.up_shift),
+            .rows = rows,
+            .h = std::min(width, h - begin),
+            .stride = h,
+            .gate_NH = gate_place.data() + begin,
+            .up_NH = gated ? up_place.data() + begin : nullptr,
+            .weight_N = weighted ? weight_s.data() : nullptr,
+            .out_NH = place.data() + begin});
+    EXPECT_TRUE(place.same_bits(got)) << c.name << what;
   }
   for (const auto& c : gated_backward<T>().runnable_here()) {
     Span<T> in_place(gate, 1), up_in_place(up, 2), again(rows * h, 1);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -261,6 +262,35 @@ TEST(Gemm, RowsDoNotDependOnTheirCompany) {
         }
       }
     }
+  }
+}
+
+TEST(Gemm, EpilogueMeetsEveryFinalElementOnce) {
+  ThreadPool pool(3);
+  for (const Tier tier : tiers_here()) {
+    const ForcedTier forced(tier);
+    for (const DType dtype : kTypes)
+      for (const auto& [n, k] : {std::pair<int64_t, int64_t>{83, 45}, {700, 40}, {35, 5000}, {16, 0}}) {
+        SCOPED_TRACE(describe(tier, dtype, {.m = 0, .n = n, .k = k}));
+        const int64_t rows[] = {61, 0, 7};
+        Weights b(pool, dtype, k, n);
+        Matrix a(dtype, 68, k, 1, "a"), c(sums_of(dtype), 68, n, 3, "c"), seen(sums_of(dtype), 68, n, 3, "c");
+        std::vector<int> visits(static_cast<size_t>(68 * n));
+        const Epilogue copy = [&](const Block& block) {
+          for (int64_t r = block.row; r < block.row + block.rows; ++r)
+            for (int64_t j = block.column; j < block.column + block.columns; ++j) {
+              set(c.dtype, seen.row(r), j, c.at(r, j));
+              ++visits[static_cast<size_t>(r * n + j)];
+            }
+        };
+        std::vector<Gemm> problems;
+        for (int64_t i = 0, from = 0; i < 3; from += rows[i++])
+          problems.push_back({.terms = {{a.row(from), a.ld, b.packed}}, .m = rows[i], .n = n, .c = c.row(from), .ldc = c.ld, .c_dtype = c.dtype, .accumulate = true,
+                              .epilogue = &copy, .epilogue_row = from});
+        gemm(pool, problems);
+        EXPECT_EQ(seen.bytes(), c.bytes());
+        EXPECT_EQ(std::count(visits.begin(), visits.end(), 1), 68 * n);
+      }
   }
 }
 
