@@ -45,6 +45,7 @@ void Config::ignore(const std::string& key, const char*) { taken_.insert(key); }
 void Config::finish() {
   std::vector<std::string> known(asked_.begin(), asked_.end());
   for (const auto& [key, value] : object_.items()) {
+    if (value.is_null() && asked_.contains(key)) continue;  // counts as missing
     if (!taken_.contains(key)) reject(key, "is not a known key", did_you_mean(key, known));
   }
 }

@@ -25,7 +25,7 @@ void keys(Keys& k, PlainDecoder& d) {
   const double mup = std::sqrt(static_cast<double>(d.spec.width));
   bool scaled = d.spec.embedding_scale != 1;
   k.flag("mup_enabled", scaled, false);
-  k.only("attention_bias", false, "biases in attention");
+  biases(k, d, "attention_bias", false);
   k.only("route_norm", true, "gates that are not divided by their sum");
   k.only("score_func", "sigmoid", "another score of experts");
   for (const char* key : {"n_group", "topk_group", "num_expert_groups", "num_limited_groups"}) k.only(key, 1, "groups of experts");

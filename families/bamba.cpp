@@ -34,7 +34,7 @@ void keys(Keys& k, PlainDecoder& d) {
   mamba2_keys(k, d.spec, d.other);
   attention_layers(k, d);
   k.flag("mlp_bias", d.ffn_bias, false);
-  k.only("hidden_act", "silu", "another activation of Mamba-2's layers");
+  k.activation("hidden_act", d, "silu");
   k.only("z_loss_coefficient", 0.0, "a loss of logits");
   k.ignore({"num_logits_to_keep"}, "how, not what, is computed");
 }

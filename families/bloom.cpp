@@ -8,7 +8,8 @@ void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 250880, .width = 64, .layers = 2, .heads = 8, .eps = 1e-5},
         {.width = k.either("hidden_size", "n_embed"), .layers = k.either("n_layer", "num_hidden_layers"), .heads = k.either("n_head", "num_attention_heads"), .kv_heads = nullptr, .head_dim = nullptr,
          .hidden = nullptr, .positions = nullptr, .eps = "layer_norm_epsilon"});
-  k.only("apply_residual_connection_post_layernorm", false, "a residual stream that starts behind the norm");
+  bool behind = d.spec.placement == NormPlacement::stream;  // blocks add to what they take
+  k.flag("apply_residual_connection_post_layernorm", behind, false);
   k.only("n_inner", Json(), "another width of feed-forward layers");
   k.ignore({"slow_but_exact", "attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion", "offset_alibi", "seq_length", "skip_bias_add", "skip_bias_add_qkv", "unk_token_id"},
            "how the original computed");
@@ -20,6 +21,7 @@ void keys(Keys& k, PlainDecoder& d) {
   }
   d.spec.norm = "layer";
   d.spec.embedding_norm = true;
+  d.spec.placement = behind ? NormPlacement::stream : NormPlacement::pre;
   d.activation = "gelu_tanh";
   d.gated = false;
   d.ffn_bias = true;

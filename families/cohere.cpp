@@ -21,7 +21,7 @@ void pairs(Keys& k, PlainDecoder& d) {
 }
 void keys(Keys& k, PlainDecoder& d) {
   shared_keys(k, d, {.head_dim = nullptr, .eps = "layer_norm_eps"});
-  k.only("use_qk_norm", false, "normalised queries and keys");
+  layer_norms(k, d, "use_qk_norm");
   k.ignore({"model_max_length"}, "the tokenizer's");
   rotation(k, d, 500000);
   pairs(k, d);

@@ -151,7 +151,8 @@ void Keys::number(const char* key, double& value, double fallback, double low, d
   else (*out_)[key] = value;
 }
 void Keys::flag(const char* key, bool& value, bool fallback) {
-  if (cfg_) value = cfg_->take<bool>(key, fallback);
+  if (cfg_)
+    value = cfg_->take<bool>(key, !cfg_->is_null(key) && fallback);
   else (*out_)[key] = value;
 }
 void Keys::integer_or_null(const char* key, int64_t& value, int64_t fallback) {
@@ -239,7 +240,8 @@ void sizes(Keys& k, PlainDecoder& d, const Sizes& defaults, const SizeKeys& keys
   if (k.reading()) a.head_dim = 0;
   if (keys.head_dim) k.integer_or_null(keys.head_dim, a.head_dim, defaults.head_dim);
   if (a.head_dim == 0) {
-    if (spec.width % a.heads != 0) k.config().reject(keys.heads, "must divide " + std::string(keys.width) + " (" + std::to_string(spec.width) + "), not " + std::to_string(a.heads));
+    if (spec.width < a.heads)
+      k.config().reject(keys.heads, "must be at most " + std::string(keys.width) + " (" + std::to_string(spec.width) + "), not " + std::to_string(a.heads));
     a.head_dim = spec.width / a.heads;
   }
   if (keys.hidden) k.integer_or_null(keys.hidden, d.hidden, defaults.hidden);
@@ -253,6 +255,7 @@ void sizes(Keys& k, PlainDecoder& d, const Sizes& defaults, const SizeKeys& keys
   a.scale = 1.0 / std::sqrt(static_cast<double>(a.head_dim));
   a.rope = false;
   a.norm_gain = true;
+  a.alibi_scale = 1;
   a.temperature_span = 8192;
   d.attention.assign(static_cast<size_t>(layers), a);
 }
@@ -276,6 +279,13 @@ void residual(Keys& k, PlainDecoder& d, const char* key, Residual parallel, bool
   bool is = d.spec.residual == parallel;
   k.flag(key, is, fallback);
   if (k.reading()) d.spec.residual = is ? parallel : Residual::sequential;
+}
+
+void layer_norms(Keys& k, PlainDecoder& d, const char* key) {
+  bool is = d.attention[0].qk_norm == QkNorm::layer;
+  k.flag(key, is, false);
+  if (k.reading())
+    for (AttentionOptions& a : d.attention) a.qk_norm = is ? QkNorm::layer : QkNorm::none;
 }
 
 void query_scalar(Keys& k, PlainDecoder& d, int64_t fallback) {
@@ -369,6 +379,18 @@ void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(
       k.config().reject("layer_types", "holds '" + types[i] + "'; expected full_attention or sliding_attention");
     if (types.empty() ? slides(i) : types[i] == "sliding_attention") d.attention[i].window = window;
   }
+}
+
+std::function<bool(size_t)> window_pattern(Config& cfg, int64_t n, size_t layers) {
+  const Json pattern = cfg.take_json("sliding_window_pattern");
+  if (pattern.is_string()) {
+    const auto letters = pattern.get<std::string>();
+    if (letters.empty() || letters.find_first_not_of("LG") != std::string::npos)
+      cfg.reject("sliding_window_pattern", "is '" + letters + "'; expected a row of L and G");
+    return [=](size_t layer) { return layer + 1 < layers && letters[layer % letters.size()] == 'L'; };
+  }
+  n = std::max<int64_t>(cfg.take_in<int64_t>("sliding_window_pattern", n, 0, 4096), 1);
+  return [=](size_t layer) { return (static_cast<int64_t>(layer) + 1) % n != 0; };
 }
 
 void other_layers(Keys& k, PlainDecoder& d, const std::function<bool(size_t)>& is_other, const LayerNames& names) {
@@ -507,8 +529,16 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     if (!other && !map.has(mixer + "latent_down")) {
       both(layer + names.output, mixer + "output");
       if (map.has(mixer + "sinks")) map.whole(theirs(layer + "self_attn.sinks"), mixer + "sinks");
-      both(layer + names.query_norm, mixer + "query_norm", names.centre, names.gain);
-      both(layer + names.key_norm, mixer + "key_norm", names.centre, names.gain);
+      const AttentionOptions a = attention_options(spec, like);
+      for (const auto& [name, parameter, heads] : {std::tuple(names.query_norm, "query_norm", a.heads), std::tuple(names.key_norm, "key_norm", a.kv_heads)}) {
+        const std::string whole = theirs(layer + name), ours_whole = mixer + parameter;
+        if (a.qk_norm != QkNorm::layer)
+          both(layer + name, ours_whole, names.centre, names.gain);
+        else if (!names.norm_by_head)
+          map.reshaped(whole + names.gain, ours_whole, {heads, a.head_dim});
+        else
+          for (int64_t h = 0; h < heads; ++h) map.add({whole + "." + std::to_string(h) + names.gain, {a.head_dim}, {{ours_whole, h * a.head_dim, a.head_dim}}});
+      }
       if (names.attention_gate) both(layer + names.attention_gate, mixer + "gate");
     }
     if (family.experts && map.has(channel + "router")) {

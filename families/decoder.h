@@ -40,7 +40,7 @@ struct DecoderOr {
 };
 DecoderOr decoder_of(const ModelSpec& spec);
 
-// The keys of a config.json, one way or the other. A key that is missing means `fallback`; null means 0 where a key may be null.
+// The keys of a config.json, one way or the other. A key that is missing means `fallback`; null means 0 where a key may be null, and false.
 class Keys {
  public:
   explicit Keys(Config& cfg) : cfg_(&cfg) {}
@@ -99,6 +99,8 @@ void common(Keys& k, PlainDecoder& d, bool tied);
 void biases(Keys& k, PlainDecoder& d, const char* key, bool fallback);
 // Whether blocks stand side by side as `parallel` says, or one after the other.
 void residual(Keys& k, PlainDecoder& d, const char* key, Residual parallel, bool fallback);
+// Whether queries and keys have LayerNorms of each head.
+void layer_norms(Keys& k, PlainDecoder& d, const char* key);
 // query_pre_attn_scalar: scores are divided by its square root.
 void query_scalar(Keys& k, PlainDecoder& d, int64_t fallback);
 // rope_theta, rope_scaling, and partial_rotary_factor where `partial`; in either style.
@@ -109,6 +111,8 @@ void rotation_by_window(Keys& k, PlainDecoder& d, double theta, double sliding_t
 void still_where(PlainDecoder& d, const std::function<bool(size_t)>& still);
 // sliding_window, and layer_types, which without such a key are as `slides` says of a layer.
 void windows(Keys& k, PlainDecoder& d, int64_t window, const std::function<bool(size_t)>& slides);
+// Which layers slide as sliding_window_pattern says: all but every n-th, or where a row of letters that repeats has an L, but not in the last; without it n.
+std::function<bool(size_t)> window_pattern(Config& cfg, int64_t n, size_t layers);
 // Which layers have no attention, but d.other, which is read before: layer_types under any of the given names, of which the first are written; without such
 // a key as `is_other` says of a layer.
 struct LayerNames {
@@ -125,6 +129,7 @@ struct DecoderNames {
   const char *mixer_norm = "input_layernorm", *mixer_post_norm = nullptr, *channel_norm = "post_attention_layernorm", *channel_post_norm = nullptr;
   const char *query = "self_attn.q_proj", *key = "self_attn.k_proj", *value = "self_attn.v_proj", *output = "self_attn.o_proj";
   const char *query_norm = "self_attn.q_norm", *key_norm = "self_attn.k_norm";
+  bool norm_by_head = false;  // where each head has weights of its own: a tensor for each, numbered; else one of all
   const char* qkv = nullptr;  // all three in one tensor
   bool grouped = false;       // … key head by key head: its queries, then its key and value; else one below the other
   const char *gate = "mlp.gate_proj", *up = "mlp.up_proj", *down = "mlp.down_proj";  // without gates: up, down

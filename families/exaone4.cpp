@@ -7,9 +7,7 @@ namespace {
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 102400, .kv_heads = 32, .hidden = 16384, .eps = 1e-5});
   k.activation("hidden_act", d, "silu");
-  int64_t pattern = 4;
-  if (k.reading()) pattern = k.config().take_in<int64_t>("sliding_window_pattern", pattern, 1, 4096);
-  windows(k, d, 4096, [&](size_t layer) { return (static_cast<int64_t>(layer) + 1) % pattern != 0; });
+  windows(k, d, 4096, k.reading() ? window_pattern(k.config(), 4, d.attention.size()) : nullptr);
   rotation(k, d);
   common(k, d, false);
   if (!k.reading()) return;

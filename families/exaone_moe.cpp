@@ -25,13 +25,8 @@ void keys(Keys& k, PlainDecoder& d) {
     if (d.sparse.size() != d.attention.size())
       k.config().reject("is_moe_layer", "names " + std::to_string(d.sparse.size()) + " layers, there are " + std::to_string(d.attention.size()));
   }
-  bool hybrid = true;
-  int64_t pattern = 4;
-  if (k.reading()) {
-    hybrid = !k.config().is_null("sliding_window");
-    pattern = std::max<int64_t>(k.config().take_in<int64_t>("sliding_window_pattern", pattern, 0, 4096), 1);
-  }
-  windows(k, d, 4096, [&](size_t layer) { return (static_cast<int64_t>(layer) + 1) % pattern != 0; });
+  const bool hybrid = !k.reading() || !k.config().is_null("sliding_window");
+  windows(k, d, 4096, k.reading() ? window_pattern(k.config(), 4, d.attention.size()) : nullptr);
   rotation(k, d);
   common(k, d, false);
   k.ignore({"num_nextn_predict_layers"}, "a model beside this one");

@@ -9,7 +9,8 @@ void keys(Keys& k, PlainDecoder& d) {
         {.layers = k.either("num_hidden_layers", "n_layer"), .heads = k.either("num_attention_heads", "n_head"), .kv_heads = nullptr, .head_dim = nullptr, .hidden = "ffn_hidden_size", .eps = "layer_norm_epsilon"});
   k.activation("activation", d, "gelu");
   biases(k, d, "bias", false);
-  k.only("alibi", false, "positions by ALiBi");
+  bool alibi = d.attention[0].alibi > 0;
+  k.flag("alibi", alibi, false);
   // With the newer layout any number of key heads, and one norm or two; else one key head or as many as heads.
   AttentionOptions& a = d.attention[0];
   bool newer = d.spec.residual == Residual::parallel || (a.kv_heads > 1 && a.kv_heads < a.heads), multi_query = a.kv_heads == 1, parallel = d.spec.residual != Residual::sequential;
@@ -19,9 +20,15 @@ void keys(Keys& k, PlainDecoder& d) {
   k.flag("parallel_attn", parallel, true);
   k.integer_or_null(k.either("num_kv_heads", "n_head_kv"), kv_heads, a.heads);
   k.integer_or_null("num_ln_in_parallel_attn", norms, 0);
-  rotation(k, d);
+  if (!alibi) rotation(k, d);
+  k.ignore({"rope_theta", "rope_scaling", "rope_parameters"}, "ALiBi's positions do not rotate");
   common(k, d, true);
   if (!k.reading()) return;
+  if (alibi)  // its bias is part of the scores that are scaled
+    for (AttentionOptions& each : d.attention) {
+      each.alibi = 8;
+      each.alibi_scale = each.scale;
+    }
   if (!newer) kv_heads = multi_query ? 1 : a.heads;
   if (kv_heads < 1 || a.heads % kv_heads != 0) k.config().reject("num_kv_heads", "must divide " + std::to_string(a.heads) + " heads, not " + std::to_string(kv_heads));
   for (AttentionOptions& each : d.attention) each.kv_heads = kv_heads;

@@ -17,7 +17,7 @@ void keys(Keys& k, PlainDecoder& d) {
   if (k.reading())
     for (const char* key : {"_sliding_window_pattern", "sliding_window_pattern"}) pattern = k.config().take_in<int64_t>(key, pattern, 1, 4096);
   windows(k, d, 4096, [&](size_t layer) { return (static_cast<int64_t>(layer) + 1) % pattern != 0; });
-  k.number_or_null("attn_logit_softcapping", d, &AttentionOptions::softcap, 0);
+  k.ignore({"attn_logit_softcapping"}, "not used by the reference");
   k.number_or_null("final_logit_softcapping", d.logit_softcap, 0);
   rotation_by_window(k, d, 1e6, 1e4);
   common(k, d, true);

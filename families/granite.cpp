@@ -9,7 +9,10 @@ void shared_keys(Keys& k, PlainDecoder& d, const char* hidden) {
   sizes(k, d, {.kv_heads = 0, .eps = 1e-6}, {.head_dim = nullptr, .hidden = hidden});
   biases(k, d, "attention_bias", false);
   k.number("embedding_multiplier", d.spec.embedding_scale, 1);
-  k.number("attention_multiplier", d, &AttentionOptions::scale, 1);
+  if (!k.reading() || !k.config().is_null("attention_multiplier"))
+    k.number("attention_multiplier", d, &AttentionOptions::scale, 1);
+  else
+    k.ignore({"attention_multiplier"}, "null: the usual scale");
   k.number("residual_multiplier", d.spec.residual_scale, 1);
   k.reciprocal("logits_scaling", d.logit_scale, 1);
   common(k, d, false);
@@ -46,7 +49,8 @@ void positions(Keys& k, PlainDecoder& d) {
     const Json kind = k.config().take_json("position_embedding_type");
     if (!kind.is_null() && kind != "rope" && kind != "nope") k.config().reject("position_embedding_type", "is " + kind.dump() + "; expected \"rope\" or \"nope\"");
     if (kind == "rope") rotation(k, d);
-    else k.ignore({"rope_theta", "rope_scaling", "rope_parameters"}, "nothing rotates");
+    else
+      k.ignore({"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "original_max_position_embeddings"}, "nothing rotates");
     return;
   }
   k.json()["position_embedding_type"] = d.attention[0].rope ? "rope" : "nope";
@@ -64,9 +68,9 @@ void hybrid_keys(Keys& k, PlainDecoder& d) {
     experts(k, d, kHybrid);
   } else {
     k.integer("shared_intermediate_size", d.hidden, kHybrid.shared_hidden);
+    k.activation("hidden_act", d, "silu");
     k.ignore({"intermediate_size", "num_experts_per_tok", "num_experts", "router_aux_loss_coef", "output_router_logits"}, "there are no experts");
   }
-  k.only("hidden_act", "silu", "another activation of Mamba-2's layers");
 }
 void name_other(NameMap& map, const std::string& theirs, const std::string& ours, const ModelSpec&, size_t) { name_mamba2(map, theirs + "mamba.", ours); }
 constexpr DecoderFamily kMoeHybrid{"granitemoehybrid", "GraniteMoeHybridForCausalLM", hybrid_keys, {.down = "shared_mlp.output_linear", .gate_up = "shared_mlp.input_linear"}, nullptr, &kHybrid, name_other};

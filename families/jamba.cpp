@@ -72,6 +72,7 @@ Family::Written write(const ModelSpec& spec) {
   if (const std::string why = write_gated_ffn(*dense.kind, false, config); !why.empty()) return cannot(why);
   const Json hidden = config["intermediate_size"];
   if (const std::string why = write_experts(*experts.kind, kExperts, config); !why.empty()) return cannot(why);
+  if (config["hidden_act"] != activation_key(mamba.kind->options.value("activation", "silu"))) return cannot("different activations of experts and Mamba");
   if (config["intermediate_size"] != hidden) return cannot("experts and dense layers of different sizes");
   return {config, ""};
 }

@@ -15,6 +15,8 @@ constexpr ExpertDialect kExperts{.count_key = "num_local_experts",
                                  .fused_in = "input_linear.weight",
                                  .fused_out = "output_linear.weight"};
 
+constexpr double kEps = 1e-6;  // of all norms but the last
+
 // Everything but the layers' components, one way or the other.
 void keys(Keys& k, ModelSpec& spec, int64_t& layers, MoaOptions& moa, Experts& experts) {
   k.integer("vocab_size", spec.vocab, 32000, 1, int64_t{1} << 31);
@@ -23,23 +25,27 @@ void keys(Keys& k, ModelSpec& spec, int64_t& layers, MoaOptions& moa, Experts& e
   k.integer("num_key_value_heads", moa.heads, 16, 1, 65536);
   k.integer("kv_channels", moa.head_dim, 128, 2, 65536);
   k.integer("max_position_embeddings", spec.max_positions, 4096, 1, 1 << 24);
-  k.number("rms_norm_eps", spec.norm_eps, 1e-6, 0, 1);
+  k.number("rms_norm_eps", spec.final_norm_eps, kEps, 0, 1);  // of the last norm alone
   expert_keys(k, experts, kExperts);
+  double coefficient = experts.pooled / static_cast<double>(experts.top_k);
+  bool wanted = experts.pooled > 0;
+  k.number("aux_loss_coef", coefficient, 0.01, 0, 100);
+  k.flag("output_router_logits", wanted, false);
   if (k.reading()) {
     Config& cfg = k.config();
     if (moa.head_dim % 2 != 0) cfg.reject("kv_channels", "must be even, not " + std::to_string(moa.head_dim));
     moa.experts = experts.count;
     moa.top_k = experts.top_k;
     moa.bias = true;
+    spec.norm_eps = kEps;
+    if (spec.final_norm_eps == kEps) spec.final_norm_eps = 0;
+    experts.pooled = moa.pooled = wanted ? coefficient * static_cast<double>(experts.top_k) : 0;
     const RopeOptions rope = take_rope_options(cfg, spec, {.model_type = "", .architecture = ""}, moa.head_dim);
     moa.theta = rope.theta;
     moa.scaling = rope.scaling;
     if (const auto heads = cfg.take_in<int64_t>("num_attention_heads", moa.heads * moa.top_k, 1, 1 << 24); heads != moa.heads * moa.top_k)
       cfg.reject("num_attention_heads",
                  "is " + std::to_string(heads) + "; it follows from num_key_value_heads and num_experts_per_tok: " + std::to_string(moa.heads * moa.top_k));
-    if (cfg.take<bool>("output_router_logits", false))
-      cfg.reject("output_router_logits", "adds a loss of all routers, which is not supported here", "false is");
-    cfg.ignore("aux_loss_coef", "that loss is switched off");
     const double initial = cfg.take_in<double>("initializer_range", 0.01, 0, 10);
     take_common(cfg, spec, true);
     spec.init_std = initial;
@@ -56,6 +62,7 @@ void keys(Keys& k, ModelSpec& spec, int64_t& layers, MoaOptions& moa, Experts& e
 
 Component component_of(const MoaOptions& o) {
   Component moa{"moa", {{"experts", o.experts}, {"top_k", o.top_k}, {"heads", o.heads}, {"head_dim", o.head_dim}, {"bias", o.bias}, {"rope_theta", o.theta}}};
+  if (o.pooled > 0) moa.options["pooled"] = o.pooled;
   if (o.scaling.kind != "none") moa.options["rope_scaling"] = o.scaling.to_json();
   return moa;
 }
@@ -73,7 +80,10 @@ ModelSpec read(Config& cfg) {
 
 Family::Written write(const ModelSpec& spec) {
   const auto cannot = [](const std::string& why) { return Family::Written{{}, why}; };
-  if (const std::string more = beyond_decoder(spec); !more.empty()) return cannot(more);
+  ModelSpec written = spec;
+  written.final_norm_eps = 0;
+  if (const std::string more = beyond_decoder(written); !more.empty()) return cannot(more);
+  written.final_norm_eps = spec.final_norm_eps > 0 ? spec.final_norm_eps : spec.norm_eps;
   const LayerSpec& first = spec.layers[0];
   if (first.mixer.kind != "moa") return cannot("the mixer " + first.mixer.kind);
   for (const LayerSpec& layer : spec.layers)
@@ -84,7 +94,6 @@ Family::Written write(const ModelSpec& spec) {
   Config options(first.mixer.options, {.source = "model"});
   MoaOptions moa = MoaOptions::take(options, spec);
   Json config = {{"architectures", {"JetMoeForCausalLM"}}, {"model_type", "jetmoe"}};
-  ModelSpec written = spec;
   int64_t layers = static_cast<int64_t>(spec.layers.size());
   Keys writing(config);
   keys(writing, written, layers, moa, *experts);
@@ -94,6 +103,7 @@ Family::Written write(const ModelSpec& spec) {
     ModelSpec again = read(cfg);
     cfg.finish();
     written.layers.assign(spec.layers.size(), LayerSpec{component_of(moa), component_of(*experts)});
+    written.final_norm_eps = spec.final_norm_eps;
     again.init_scaled_residual = written.init_scaled_residual;
     if (!(again == written)) return cannot(difference(written.to_json(), again.to_json()));
   } catch (const Error& e) {

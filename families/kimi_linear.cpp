@@ -24,7 +24,10 @@ constexpr ExpertDialect kExperts{.top_k_key = "num_experts_per_token",
                                  .down = "w2",
                                  .shared = "shared_experts"};
 
-Component delta(int64_t heads, int64_t head_dim, int64_t conv) { return {"kda", {{"heads", heads}, {"key_dim", head_dim}, {"conv", conv}}}; }
+// Its convolutions have the experts' activation.
+Component delta(const PlainDecoder& d, int64_t heads, int64_t head_dim, int64_t conv) {
+  return {"kda", {{"heads", heads}, {"key_dim", head_dim}, {"conv", conv}, {"activation", d.experts.activation}}};
+}
 
 // linear_attn_config, which counts layers from 1, or keys of their own.
 void delta_keys(Keys& k, PlainDecoder& d) {
@@ -32,7 +35,7 @@ void delta_keys(Keys& k, PlainDecoder& d) {
   if (!k.reading()) {
     if (!d.other || d.other->kind != "kda") throw Error({.who = "model", .what = "no layer of Kimi delta attention"});
     const KdaOptions o = kda_options(*d.other, d.spec);
-    if (!(o == kda_options(delta(o.heads, o.key_dim, o.conv), d.spec)))
+    if (!(o == kda_options(delta(d, o.heads, o.key_dim, o.conv), d.spec)))
       throw Error({.who = "model", .what = "Kimi delta attention of another form than Kimi Linear's"});
     heads = o.heads;
     head_dim = o.key_dim;
@@ -54,7 +57,7 @@ void delta_keys(Keys& k, PlainDecoder& d) {
     table.finish();
   }
   if (k.reading()) k.ignore({"linear_attn_config"}, "null");
-  d.other = delta(heads, head_dim, conv);
+  d.other = delta(d, heads, head_dim, conv);
   other_layers(k, d,
                [&](size_t layer) {
                  const auto i = static_cast<int64_t>(layer);

@@ -91,7 +91,8 @@ void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const T
     else if (!is_float(view->dtype)) problems.push_back(std::string(name_of(view->dtype)) + " instead of a float type in " + file.place(*view));
   }
   for (const TensorView& view : file.tensors())
-    if (!names.contains(view.name) && !ignored(view.name)) problems.push_back("surplus " + shape_text(view.shape) + " in " + file.place(view));
+    if (!names.contains(view.name) && !view.bytes.empty() && !ignored(view.name))
+      problems.push_back("surplus " + shape_text(view.shape) + " in " + file.place(view));
   if (!problems.empty())
     throw Error({.who = "model",
                  .what = std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") + " not fit the configuration: " + join(problems, "; "),

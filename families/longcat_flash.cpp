@@ -30,7 +30,7 @@ void keys(Keys& k, PlainDecoder& d, int64_t& hidden) {
   k.integer("zero_expert_num", d.experts.identity, 256, 0, 1 << 16);
   k.only("zero_expert_type", "identity", "another kind of experts without weights");
   k.only("norm_topk_prob", false, "gates divided by their sum");
-  k.only("router_bias", false, "a bias in the router");
+  k.flag("router_bias", d.experts.linear_bias, false);
   k.only("attention_method", "MLA", "another attention");
   k.only("mla_scale_q_lora", true, "latents that are not scaled");
   k.only("mla_scale_kv_lora", true, "latents that are not scaled");

@@ -49,7 +49,8 @@ Component take_mamba2(Config& cfg, const ModelSpec& spec, const Mamba2Keys& keys
                    {"state", cfg.take_in<int64_t>(keys.state, keys.state_default, 1, 65536)},
                    {"conv", cfg.take_in<int64_t>(keys.conv, 4, 1, 16)},
                    {"conv_bias", cfg.take<bool>(keys.conv_bias, true)},
-                   {"bias", cfg.take<bool>(keys.bias, false)}}};
+                   {"bias", cfg.take<bool>(keys.bias, false)},
+                   {"activation", take_activation(cfg)}}};
   if (const Json limit = cfg.take_json("time_step_limit"); !limit.is_null()) {
     if (!limit.is_array() || limit.size() != 2) cfg.reject("time_step_limit", "must be a list of two numbers, not " + limit.dump());
     if (const double least = bound(cfg, limit[0]); least > 0) mixer.options["step_min"] = least;
@@ -74,6 +75,7 @@ std::string write_mamba2(const ModelSpec& spec, const Component& mixer, const Ma
                  {keys.conv_bias, o.conv_bias},
                  {keys.bias, o.bias},
                  {keys.chunk, 64}});
+  config["hidden_act"] = activation_key(mixer.options.value("activation", "silu"));
   if (expand == std::floor(expand)) config[keys.expand] = static_cast<int64_t>(expand);
   if (o.step_min > 0 || o.step_max < std::numeric_limits<float>::max()) config["time_step_limit"] = {o.step_min, o.step_max};
   return "";

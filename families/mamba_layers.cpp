@@ -9,7 +9,6 @@ ModelSpec read_backbone(Config& cfg, bool tied) {
   spec.norm_eps = cfg.take_in<double>("layer_norm_epsilon", 1e-5, 0, 1);
   take_common(cfg, spec, tied);
   spec.layers.assign(static_cast<size_t>(cfg.take_in<int64_t>("num_hidden_layers", 32, 1, 4096)), LayerSpec{Component{}, Component{"none"}});
-  if (const std::string activation = cfg.take<std::string>("hidden_act", "silu"); activation != "silu") cfg.reject("hidden_act", "is '" + activation + "'; these layers have silu");
   cfg.ignore("residual_in_fp32", "the type of activations says it");
   for (const char* key : {"time_step_floor", "time_step_init_scheme", "time_step_max", "time_step_min", "time_step_scale", "rescale_prenorm_residual"}) cfg.ignore(key, "how the original was initialised");
   for (const char* key : {"use_associative_scan", "use_mambapy", "use_mamba_kernels", "chunk_size"}) cfg.ignore(key, "how, not what, is computed");
@@ -22,8 +21,16 @@ std::string write_backbone(const ModelSpec& spec, const std::string& mixer, Json
   if (const std::string more = beyond_decoder(spec); !more.empty()) return more;
   for (const LayerSpec& layer : spec.layers)
     if (layer.mixer.kind != mixer || layer.channel.kind != "none" || !(layer == spec.layers[0])) return "layers other than " + mixer + " alone, all alike";
-  config = {{"vocab_size", spec.vocab}, {"hidden_size", spec.width}, {"layer_norm_epsilon", spec.norm_eps}, {"num_hidden_layers", spec.layers.size()}, {"hidden_act", "silu"},
-            {"initializer_range", spec.init_std}, {"tie_word_embeddings", spec.tied}, {"use_cache", true}, {"residual_in_fp32", true}, {"torch_dtype", dtype_key(spec.dtype)}};
+  config = {{"vocab_size", spec.vocab},
+            {"hidden_size", spec.width},
+            {"layer_norm_epsilon", spec.norm_eps},
+            {"num_hidden_layers", spec.layers.size()},
+            {"hidden_act", activation_key(spec.layers[0].mixer.options.value("activation", "silu"))},
+            {"initializer_range", spec.init_std},
+            {"tie_word_embeddings", spec.tied},
+            {"use_cache", true},
+            {"residual_in_fp32", true},
+            {"torch_dtype", dtype_key(spec.dtype)}};
   return "";
 }
 
@@ -43,6 +50,7 @@ Component take_mamba(Config& cfg, const ModelSpec& spec, const MambaKeys& keys) 
   const Json rank = cfg.take_json(keys.rank);
   if (rank.is_number_integer()) mixer.options["rank"] = rank;
   else if (!rank.is_null() && rank != "auto") cfg.reject(keys.rank, "must be a whole number or \"auto\", not " + rank.dump());
+  mixer.options["activation"] = take_activation(cfg);
   mixer.options["conv_bias"] = cfg.take<bool>(keys.conv_bias, true);
   mixer.options["bias"] = cfg.take<bool>(keys.bias, false);
   mixer.options["norms"] = keys.norms;

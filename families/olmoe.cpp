@@ -10,14 +10,28 @@ constexpr ExpertDialect kExperts{.experts = 64, .top_k = 8, .balance_loss = 0.01
 }  // namespace
 
 Family olmoe() {
-  return {
-      "olmoe", "A mixture of many small experts in every layer, gates not divided by their sum; RMSNorm of queries and keys over all heads. [Muennighoff et al., OLMoE, 2024]",
-      [](Config& cfg) {
-        if (!cfg.take_json("clip_qkv").is_null()) cfg.reject("clip_qkv", "clips queries, keys and values, which is not supported", "null is");
-        return read_sparse(cfg, kDialect, kExperts);
-      },
-      [](const ModelSpec& spec) { return write_sparse(spec, kDialect, kExperts); },
-      [](const Model& model, const TensorNames& present) { return sparse_tensors(model, present, kExperts); }, skeleton_ignores, nullptr, &kGguf};
+  return {"olmoe",
+          "A mixture of many small experts in every layer, gates not divided by their sum; RMSNorm of queries and keys over all heads. [Muennighoff et al., "
+          "OLMoE, 2024]",
+          [](Config& cfg) {
+            ModelSpec spec = read_sparse(cfg, kDialect, kExperts);
+            if (const auto clip = cfg.take_in<double>("clip_qkv", 0, 0, 1e9); clip > 0)
+              for (LayerSpec& layer : spec.layers) layer.mixer.options["clip"] = clip;
+            return spec;
+          },
+          [](const ModelSpec& spec) {
+            ModelSpec rest = spec;
+            const double clip = spec.layers[0].mixer.options.value("clip", 0.0);
+            for (LayerSpec& layer : rest.layers)
+              if (layer.mixer.options.value("clip", 0.0) == clip) layer.mixer.options.erase("clip");
+            Family::Written written = write_sparse(rest, kDialect, kExperts);
+            if (written.obstacle.empty() && clip > 0) written.config["clip_qkv"] = clip;
+            return written;
+          },
+          [](const Model& model, const TensorNames& present) { return sparse_tensors(model, present, kExperts); },
+          skeleton_ignores,
+          nullptr,
+          &kGguf};
 }
 
 }  // namespace gamut::family

@@ -7,21 +7,23 @@ namespace {
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 50272, .width = 768, .layers = 12, .heads = 12, .hidden = 3072, .eps = 1e-5}, {.kv_heads = nullptr, .head_dim = nullptr, .hidden = "ffn_dim", .eps = nullptr});
   k.activation("activation_function", d, "relu");
-  k.only("do_layer_norm_before", true, "norms behind each block");
+  bool before = d.spec.placement == NormPlacement::pre;
+  k.flag("do_layer_norm_before", before, true);
   k.only("_remove_final_layer_norm", false, "no final norm");
   k.only("word_embed_proj_dim", d.spec.width, "an embedding of another width");
-  k.only("enable_bias", true, "layers without biases");
-  k.only("layer_norm_elementwise_affine", true, "norms without weights");
+  biases(k, d, "enable_bias", true);
+  k.flag("layer_norm_elementwise_affine", d.spec.norm_gain, true);
   k.ignore({"activation_dropout", "prefix"}, "training of the original");
   common(k, d, true);
   k.number("init_std", d.spec.init_std, d.spec.init_std, 0, 10);
   if (!k.reading()) return;
-  for (AttentionOptions& a : d.attention) a.bias = a.output_bias = true;
   d.spec.norm = "layer";
+  d.spec.norm_bias = d.spec.norm_gain;
+  d.spec.placement = before ? NormPlacement::pre : NormPlacement::post;
   d.spec.positions = "learned";
   d.spec.position_offset = 2;
   d.gated = false;
-  d.ffn_bias = true;
+  d.ffn_bias = d.attention[0].bias;
 }
 constexpr DecoderFamily kFamily{"opt", "OPTForCausalLM", keys,
                                 {.embedding = "model.decoder.embed_tokens", .positions = "model.decoder.embed_positions", .layer = "model.decoder.layers.",

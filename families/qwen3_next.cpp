@@ -10,14 +10,23 @@ namespace {
 
 constexpr Dialect kDialect{.model_type = "qwen3_next", .architecture = "Qwen3NextForCausalLM", .kv_heads = 2, .head_dim = 256, .max_positions = 32768, .bias = Dialect::Bias::key, .qk_norm = QkNorm::head,
                            .rotary = 0.25, .gate = true, .centre = 1};
-constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size", .experts = 512, .top_k = 10, .normalise_key = "norm_topk_prob", .normalise = false,
-                                 .shared_hidden_key = "shared_expert_intermediate_size", .shared_gate = true, .dense_layers = true};
+constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size",
+                                 .experts = 512,
+                                 .top_k = 10,
+                                 .normalise_key = "norm_topk_prob",
+                                 .shared_hidden_key = "shared_expert_intermediate_size",
+                                 .shared_gate = true,
+                                 .dense_layers = true};
 
 ModelSpec read(Config& cfg) {
   ModelSpec spec = read_sparse(cfg, kDialect, kExperts);
-  const Component linear{"gated_deltanet", {{"key_heads", cfg.take_in<int64_t>("linear_num_key_heads", 16, 1, 65536)}, {"value_heads", cfg.take_in<int64_t>("linear_num_value_heads", 32, 1, 65536)},
-                                            {"key_dim", cfg.take_in<int64_t>("linear_key_head_dim", 128, 1, 65536)}, {"value_dim", cfg.take_in<int64_t>("linear_value_head_dim", 128, 1, 65536)},
-                                            {"conv", cfg.take_in<int64_t>("linear_conv_kernel_dim", 4, 1, 16)}}};
+  const Component linear{"gated_deltanet",
+                         {{"key_heads", cfg.take_in<int64_t>("linear_num_key_heads", 16, 1, 65536)},
+                          {"value_heads", cfg.take_in<int64_t>("linear_num_value_heads", 32, 1, 65536)},
+                          {"key_dim", cfg.take_in<int64_t>("linear_key_head_dim", 128, 1, 65536)},
+                          {"value_dim", cfg.take_in<int64_t>("linear_value_head_dim", 128, 1, 65536)},
+                          {"conv", cfg.take_in<int64_t>("linear_conv_kernel_dim", 4, 1, 16)},
+                          {"activation", take_activation(cfg)}}};
   const auto types = cfg.take<std::vector<std::string>>("layer_types", {});
   const auto every = cfg.take_in<int64_t>("full_attention_interval", 4, 1, 4096);
   if (!types.empty() && types.size() != spec.layers.size()) cfg.reject("layer_types", "names " + std::to_string(types.size()) + " layers, num_hidden_layers says " + std::to_string(spec.layers.size()));
@@ -48,6 +57,8 @@ Family::Written write(const ModelSpec& spec) {
   Config cfg(linear->options, {.source = "model"});
   const GatedDeltaNetOptions o = GatedDeltaNetOptions::take(cfg, spec);
   if (o.norm_eps != spec.norm_eps) return {{}, "an epsilon of its own in Gated DeltaNet"};
+  if (written.config["hidden_act"] != activation_key(linear->options.value("activation", "silu")))
+    return {{}, "different activations of experts and Gated DeltaNet"};
   written.config.update({{"layer_types", types}, {"linear_num_key_heads", o.key_heads}, {"linear_num_value_heads", o.value_heads}, {"linear_key_head_dim", o.key_dim},
                          {"linear_value_head_dim", o.value_dim}, {"linear_conv_kernel_dim", o.conv}});
   return written;

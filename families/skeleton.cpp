@@ -2,14 +2,28 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include "base/text.h"
 
 namespace gamut {
 namespace {
 
 // transformers' name, ours. The first row of each of ours is written.
-const std::vector<std::pair<std::string, std::string>> kActivations{
-    {"silu", "silu"}, {"swish", "silu"}, {"gelu", "gelu"}, {"gelu_pytorch_tanh", "gelu_tanh"}, {"gelu_new", "gelu_tanh"}, {"relu", "relu"},
-    {"relu2", "relu2"}, {"quick_gelu", "quick_gelu"}, {"tanh", "tanh"}, {"linear", "identity"}};
+const std::vector<std::pair<std::string, std::string>> kActivations{{"silu", "silu"},
+                                                                    {"swish", "silu"},
+                                                                    {"gelu", "gelu"},
+                                                                    {"gelu_pytorch_tanh", "gelu_tanh"},
+                                                                    {"gelu_new", "gelu_tanh"},
+                                                                    {"relu", "relu"},
+                                                                    {"relu2", "relu2"},
+                                                                    {"quick_gelu", "quick_gelu"},
+                                                                    {"tanh", "tanh"},
+                                                                    {"linear", "identity"},
+                                                                    {"gelu_fast", "gelu_tanh"},
+                                                                    {"gelu_accurate", "gelu_tanh"},
+                                                                    {"gelu_python_tanh", "gelu_tanh"},
+                                                                    {"gelu_python", "gelu"}};
 
 const std::vector<std::pair<std::string, std::string>> kTypes{{"float32", "f32"}, {"bfloat16", "bf16"}, {"float64", "f64"}, {"float16", "f32"}};
 
@@ -32,12 +46,16 @@ Json take_scaling(Config& rope, int64_t max_positions, int64_t original_position
   std::string kind = rope.take<std::string>("rope_type", older);
   if (kind == "su") kind = "longrope";  // its first name
   if (kind == "default") return {};
-  const std::vector<std::string> known{"linear", "dynamic", "yarn", "llama3", "longrope"};
+  const std::vector<std::string> known{"linear", "dynamic", "yarn", "llama3", "longrope", "proportional"};
   if (std::find(known.begin(), known.end(), kind) == known.end())
-    rope.reject("rope_type", "is '" + kind + "', a rotary scaling this family does not have", "known: default, linear, dynamic, yarn, llama3, longrope");
+    rope.reject("rope_type", "is '" + kind + "', a rotary scaling this family does not have", "known: default, " + join(known, ", "));
   Json out = {{"kind", kind}};
   // transformers' dynamic scaling counts from max_position_embeddings whatever else is said.
   const auto said = rope.take_in<int64_t>("original_max_position_embeddings", max_positions, 1, int64_t{1} << 40), original = original_positions > 0 ? original_positions : said;
+  if (kind == "proportional") {
+    out["factor"] = rope.take<double>("factor", 1.0);
+    return out;
+  }
   if (kind != "linear") out["original_positions"] = kind == "dynamic" ? max_positions : original;
   const double factor = (kind == "yarn" || kind == "longrope") && (!rope.has("factor") || rope.is_null("factor")) ? static_cast<double>(max_positions) / static_cast<double>(original) : 0;
   if (factor > 0) rope.ignore("factor", "null: from the lengths");
@@ -71,6 +89,7 @@ Json take_scaling(Config& rope, int64_t max_positions, int64_t original_position
 Json scaling_keys(const RopeScaling& s) {
   if (s.kind == "none") return {};
   Json out = {{"rope_type", s.kind}, {"factor", s.factor}};
+  if (s.kind == "proportional") out["partial_rotary_factor"] = s.share;
   if (s.kind == "llama3" || s.kind == "yarn" || s.kind == "longrope") out["original_max_position_embeddings"] = s.original_positions;
   if (s.kind == "llama3") {
     out["low_freq_factor"] = s.low_factor;
@@ -97,21 +116,27 @@ Json scaling_keys(const RopeScaling& s) {
 
 // Both styles: rope_parameters (transformers 5), or rope_theta with rope_scaling.
 void take_rope(Config& cfg, const ModelSpec& spec, const Dialect& dialect, int64_t head_dim, Component& attention) {
-  double theta = dialect.rope_theta, share = dialect.rotary;
   const bool partial = dialect.partial || dialect.rotary != 1;
-  if (partial) share = cfg.take_in<double>("partial_rotary_factor", share, 0, 1);
-  theta = cfg.take_in<double>("rope_theta", theta, 1e-9, 1e30);
+  double theta = cfg.take_in<double>("rope_theta", dialect.rope_theta, 1e-9, 1e30), share = cfg.take_in<double>("partial_rotary_factor", dialect.rotary, 0, 1);
   const auto original = cfg.take_in<int64_t>("original_max_position_embeddings", 0, 0, int64_t{1} << 40);  // before that of the scaling
+  Json scaling;
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     Config rope = cfg.sub(key);
     theta = rope.take_in<double>("rope_theta", theta, 1e-9, 1e30);
     share = rope.take_in<double>("partial_rotary_factor", share, 0, 1);
-    if (share != 1 && !partial) rope.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
-    if (const Json scaling = take_scaling(rope, spec.max_positions, original); !scaling.is_null()) attention.options["rope_scaling"] = scaling;
+    if (const Json found = take_scaling(rope, spec.max_positions, original); !found.is_null()) scaling = found;
     rope.finish();
   }
+  if (scaling.is_object() && scaling["kind"] == "proportional") scaling["share"] = std::exchange(share, 1.0);  // the whole head "rotates"
+  if (share != 1 && !partial) cfg.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
+  auto rotary = static_cast<int64_t>(share * static_cast<double>(head_dim));
+  if (share != 1 && rotary % 2 != 0) {  // one dimension more rotates, by angles as if it did not
+    theta = std::pow(theta, static_cast<double>(rotary + 1) / static_cast<double>(rotary));
+    ++rotary;
+  }
   attention.options["rope_theta"] = theta;
-  if (share != 1) attention.options["rotary"] = static_cast<int64_t>(share * static_cast<double>(head_dim));
+  if (!scaling.is_null()) attention.options["rope_scaling"] = scaling;
+  if (share != 1) attention.options["rotary"] = rotary;
 }
 
 }  // namespace
@@ -178,7 +203,7 @@ ModelSpec read_skeleton(Config& cfg, const Dialect& dialect) {
   const auto kv_heads = cfg.take_in<int64_t>("num_key_value_heads", dialect.kv_heads > 0 && !cfg.is_null("num_key_value_heads") ? dialect.kv_heads : heads, 1, 65536);
   auto head_dim = cfg.take_in<int64_t>("head_dim", cfg.is_null("head_dim") ? 0 : dialect.head_dim, 0, 65536);
   if (head_dim == 0) {
-    if (spec.width % heads != 0) cfg.reject("num_attention_heads", "must divide hidden_size (" + std::to_string(spec.width) + "), not " + std::to_string(heads));
+    if (spec.width < heads) cfg.reject("num_attention_heads", "must be at most hidden_size (" + std::to_string(spec.width) + "), not " + std::to_string(heads));
     head_dim = spec.width / heads;
   }
   Component attention{"attention", {{"heads", heads}, {"kv_heads", kv_heads}, {"head_dim", head_dim}}};
@@ -221,6 +246,7 @@ std::string beyond_decoder(const ModelSpec& spec) {
   if (spec.token_types > 0) return "token types";
   if (spec.residual != Residual::sequential || spec.residual_scale != 1) return "another residual stream";
   if (!spec.norm_gain || !spec.norm_bias) return "norms without weights";
+  if (spec.final_norm_eps > 0) return "a final norm with an epsilon of its own";
   if (has_shares(spec)) return "shares of blocks in the residual stream";
   for (const LayerSpec& layer : spec.layers)
     for (const char* option : {"alibi", "softcap", "sinks", "clip", "relative_bias", "chunk", "norm_rotated", "norm_gain", "temperature"})
@@ -255,6 +281,7 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
   if (a.gate != dialect.gate) return cannot(dialect.gate ? "attention without a gate" : "gated attention");
   if (!a.rope || (dialect.rotary == 1 && a.rotation.rotary != a.head_dim) || a.interleaved) return cannot("positions other than rotation of whole heads in halves");
   if (scaling.kind == "dynamic" && scaling.original_positions != spec.max_positions) return cannot("dynamic rotary scaling from another length than max_positions");
+  if (a.gate_bias != (a.gate && a.bias)) return cannot("other biases in attention");
   if (a.qk_norm != dialect.qk_norm) return cannot(dialect.qk_norm == QkNorm::none ? "normalised queries and keys" : "other normalisation of queries and keys");
   if (a.qk_norm != QkNorm::none && a.norm_eps != spec.norm_eps) return cannot("an epsilon of its own for queries and keys");
   if (a.scale != 1.0 / std::sqrt(static_cast<double>(a.head_dim))) return cannot("a scale of its own for attention");

@@ -26,13 +26,17 @@ Component switch_experts(const Component& dense, int64_t experts, int64_t capaci
   return moe;
 }
 
-// One layer in `every`, the last of each group, is a mixture of experts.
-void make_sparse(Config& cfg, std::vector<LayerSpec>& layers, const Component& moe, const char* count_key, const char* step_key) {
-  const auto n = static_cast<int64_t>(layers.size()), sparse = cfg.take_in<int64_t>(count_key, std::min<int64_t>(3, n), 0, n);
-  cfg.ignore(step_key, "follows from the number of sparse layers");
+// Whether layer i of n is a mixture of experts where the key says `sparse`: one of every n/sparse layers is, as transformers divides; of more than n none,
+// of 0 one.
+bool is_sparse(int64_t i, int64_t n, int64_t sparse) {
   const int64_t every = sparse > 0 ? n / sparse : n;
+  return every == 1 || (every > 1 && i % every == 1);
+}
+void make_sparse(Config& cfg, std::vector<LayerSpec>& layers, const Component& moe, const char* count_key, const char* step_key) {
+  const auto n = static_cast<int64_t>(layers.size()), sparse = cfg.take_in<int64_t>(count_key, 3, 0, 4096);
+  cfg.ignore(step_key, "follows from the number of sparse layers");
   for (int64_t i = 0; i < n; ++i)
-    if (every == 1 ? sparse > 0 : sparse > 0 && i % every == 1) layers[static_cast<size_t>(i)].channel = moe;
+    if (is_sparse(i, n, sparse)) layers[static_cast<size_t>(i)].channel = moe;
 }
 
 }  // namespace
@@ -156,9 +160,9 @@ Family::Written write_text_to_text(const ModelSpec& spec, const TextToTextDialec
     const auto n = static_cast<int64_t>(stack.layers.size());
     int64_t sparse = 0;
     for (const LayerSpec& layer : stack.layers) sparse += layer.channel.kind == "moe";
-    const int64_t every = sparse > 0 ? n / sparse : n;
+    if (sparse == 0) sparse = n + 1;
     for (int64_t i = 0; i < n; ++i)
-      if ((stack.layers[static_cast<size_t>(i)].channel.kind == "moe") != (sparse > 0 && (every == 1 || i % every == 1))) return cannot("mixtures in other layers");
+      if ((stack.layers[static_cast<size_t>(i)].channel.kind == "moe") != is_sparse(i, n, sparse)) return cannot("mixtures in other layers");
     config[stack.encoder ? "num_sparse_encoder_layers" : "num_sparse_decoder_layers"] = sparse;
   }
   return {config, ""};

@@ -81,6 +81,7 @@ Model::Stack Model::build_stack(const std::vector<LayerSpec>& layers, const std:
     stack.layers.push_back(std::move(layer));
   }
   if (spec_.has_final_norm()) stack.final_norm = add_norm_weight(parameters_, spec_, prefix + "final_norm");
+  if (spec_.final_norm_eps > 0) stack.final_norm.eps = spec_.final_norm_eps;
   return stack;
 }
 

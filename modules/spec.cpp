@@ -109,6 +109,7 @@ ModelSpec ModelSpec::from_config(Config& cfg) {
   spec.width = cfg.take_in<int64_t>("width", 1, 1 << 20);
   spec.norm = cfg.take_choice("norm", spec.norm, {"rms", "layer"});
   spec.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
+  spec.final_norm_eps = cfg.take_in<double>("final_norm_eps", spec.final_norm_eps, 0, 1);
   spec.norm_gain = cfg.take<bool>("norm_gain", spec.norm_gain);
   spec.norm_bias = cfg.take<bool>("norm_bias", spec.norm_bias);
   spec.placement = choice(cfg, "norm_placement", kPlacements);
@@ -147,6 +148,7 @@ Json ModelSpec::to_json() const {
               {"embedding_width", embedding_width}, {"embedding_scale", embedding_scale}, {"embedding_norm", embedding_norm}, {"init_std", init_std}, {"init_scaled_residual", init_scaled_residual},
               {"positions", positions}, {"max_positions", max_positions}, {"position_offset", position_offset}, {"token_types", token_types},
               {"objective", gamut::to_json(objective)}, {"dtype", dtype}};
+  if (final_norm_eps > 0) out["final_norm_eps"] = final_norm_eps;
   out["heads"] = Json::array();
   for (const Component& head : heads) out["heads"].push_back(gamut::to_json(head));
   write_stack(layers, out);

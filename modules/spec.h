@@ -44,6 +44,7 @@ struct ModelSpec {
   std::vector<LayerSpec> encoder;  // not empty: an encoder-decoder, and `layers` are the decoder's
   std::string norm = "rms";  // rms | layer
   double norm_eps = 1e-5;
+  double final_norm_eps = 0;       // of the norm at the end; 0: norm_eps
   bool norm_gain = true, norm_bias = true;  // learnt weights of norms; a bias with `layer` alone
   NormPlacement placement = NormPlacement::pre;
   Residual residual = Residual::sequential;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "ops/activate.h"
 
 namespace gamut::ops {
 namespace {
@@ -21,7 +22,7 @@ Task task_of(int64_t task, int64_t c) {
 template <class T> kernels::ConvForward<T> part_of(const Tensor& x, const ConvWeight& weight, const Task& task) {
   using P = accumulator<T>;
   const int64_t t = x.shape()[1], c = x.shape()[2], w = weight.w_CW.shape()[1];
-  return {.tokens = t, .channels = task.channels, .width = w, .stride = c, .silu = weight.silu, .x = x.data<T>() + task.row * t * c + task.first, .before = nullptr,
+  return {.tokens = t, .channels = task.channels, .width = w, .stride = c, .silu = weight.activation == kernels::Activation::silu, .x = x.data<T>() + task.row * t * c + task.first, .before = nullptr,
           .w_CW = weight.w_CW.data<P>() + task.first * w, .bias_C = weight.bias_C ? weight.bias_C.data<P>() + task.first : nullptr, .out = nullptr};
 }
 
@@ -41,6 +42,8 @@ void keep_history(const Tensor& before, const Tensor& x) {
 }  // namespace
 
 Tensor conv(Tape& tape, const Tensor& x, const ConvWeight& weight, const Tensor& before) {
+  if (weight.activation != kernels::Activation::silu && weight.activation != kernels::Activation::identity)
+    return activate(tape, conv(tape, x, {weight.w_CW, weight.bias_C}, before), weight.activation);
   const auto timing = tape.time("conv");
   if (x.shape().rank() != 3 || weight.w_CW.shape().rank() != 2 || weight.w_CW.shape()[0] != x.width())
     throw Error({.who = "conv", .what = "x " + x.shape().text() + " and w_CW " + weight.w_CW.shape().text() + " do not fit: expected [B, T, C] and [C, W]"});
@@ -102,7 +105,7 @@ Tensor shift(Tape& tape, const Tensor& x, const Tensor& before) {
       if (p == DType::f64) taps.data<double>()[2 * c] = 1;
       else taps.data<float>()[2 * c] = 1;
     }
-  return conv(tape, x, {taps, Tensor(), false}, before);
+  return conv(tape, x, {taps, Tensor()}, before);
 }
 
 }  // namespace gamut::ops

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/tape.h"
+#include "kernels/activation.h"
 #include "kernels/conv.h"
 
 namespace gamut::ops {
@@ -9,7 +10,7 @@ namespace gamut::ops {
 struct ConvWeight {
   Tensor w_CW;     // [C, W] f32 (f64); the last tap is the current token
   Tensor bias_C;   // ?
-  bool silu = false;
+  kernels::Activation activation = kernels::Activation::identity;  // of the result; silu costs nothing
 };
 
 // x [B, T, C]; result like x (kernels/conv.h). `before`, when given, is [B, W−1, C] like x: the inputs before the first token; it

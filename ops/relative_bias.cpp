@@ -56,14 +56,14 @@ std::vector<double> alibi_slopes(int64_t heads, double exponent) {
   return slopes;
 }
 
-DistanceBias alibi(Tape& tape, int64_t heads, const Distances& distances, DType dtype, double exponent) {
+DistanceBias alibi(Tape& tape, int64_t heads, const Distances& distances, DType dtype, double exponent, double scale) {
   const int64_t n = distances.count();
   const DistanceBias bias{tape.empty({heads, n}, dtype), distances.low};
   if (!tape.runs()) return bias;
   const std::vector<double> slopes = alibi_slopes(heads, exponent);
   for (int64_t h = 0; h < heads; ++h)
     for (int64_t x = 0; x < n; ++x) {
-      const double value = -slopes[static_cast<size_t>(h)] * static_cast<double>(std::abs(distances.low + x));
+      const double value = -scale * slopes[static_cast<size_t>(h)] * static_cast<double>(std::abs(distances.low + x));
       if (dtype == DType::f64) bias.value_HR.data<double>()[h * n + x] = value;
       else bias.value_HR.data<float>()[h * n + x] = static_cast<float>(value);
     }

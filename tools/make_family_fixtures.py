@@ -196,6 +196,32 @@ CASES = {
                                      layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
     "afmoe": ("Afmoe", dict(LAYERS, num_experts_per_tok=2, moe_intermediate_size=6, num_experts=4, num_shared_experts=1, head_dim=6, sliding_window=5, route_scale=1.3, mup_enabled=True,
                             layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    # Flags that others leave alone.
+    "llama-proportional": ("Llama", dict(SHAPE, tie_word_embeddings=True, **rope("proportional", partial_rotary_factor=0.5))),
+    "olmoe-clip": ("Olmoe", dict(EXPERTS, num_experts=5, clip_qkv=0.8, norm_topk_prob=True, num_experts_per_tok=1)),
+    "qwen3_next-gelu": ("Qwen3Next", dict(SHAPE, hidden_act="gelu", head_dim=6, num_experts_per_tok=2, intermediate_size=6, moe_intermediate_size=6, shared_expert_intermediate_size=5, num_experts=4,
+                                          partial_rotary_factor=0.5, attention_bias=True, layer_types=["linear_attention", "full_attention"], linear_num_key_heads=2, linear_num_value_heads=2,
+                                          linear_key_head_dim=4, linear_value_head_dim=5)),
+    "kimi_linear-relu": ("KimiLinear", dict({key: value for key, value in LATENT.items() if key not in ("q_lora_rank", "max_position_embeddings")}, num_hidden_layers=2, hidden_act="relu",
+                                            moe_intermediate_size=6, num_experts=4, num_experts_per_token=2, linear_num_heads=2, linear_head_dim=5, pad_token_id=0,
+                                            layer_types=["linear_attention", "full_attention"], mlp_layer_types=["dense", "sparse"])),
+    "mamba-gelu": ("Mamba", dict(STATES, state_size=3, time_step_rank=2, expand=2, hidden_act="gelu")),
+    "bamba-relu": ("Bamba", dict(SHAPE, hidden_size=12, attn_layer_indices=[1], mamba_n_heads=4, mamba_d_state=5, mamba_expand=2, hidden_act="relu", pad_token_id=0)),
+    "afmoe-biases": ("Afmoe", dict(SHAPE, num_experts_per_tok=2, moe_intermediate_size=6, num_experts=4, num_dense_layers=0, head_dim=6, sliding_window=5, attention_bias=True,
+                                   layer_types=["sliding_attention", "full_attention"])),
+    "jetmoe-balanced": ("JetMoe", dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_key_value_heads=2, kv_channels=6, intermediate_size=6, num_local_experts=4, num_experts_per_tok=1,
+                                       rms_norm_eps=0.1, output_router_logits=True, aux_loss_coef=0.3, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)),
+    "cohere-norms": ("Cohere", dict(SHAPE, num_attention_heads=4, num_key_value_heads=2, logit_scale=0.3, use_qk_norm=True)),
+    "stablelm-norms": ("StableLm", dict(SHAPE, hidden_size=24, num_attention_heads=4, num_key_value_heads=2, qk_layernorm=True, rope_parameters=dict(
+        rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5))),
+    "bloom-behind": ("Bloom", dict(vocab_size=40, hidden_size=18, n_layer=2, n_head=3, apply_residual_connection_post_layernorm=True, bos_token_id=1, eos_token_id=2)),
+    "opt-behind": ("OPT", dict(vocab_size=40, hidden_size=16, ffn_dim=24, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=32, word_embed_proj_dim=16,
+                               do_layer_norm_before=False, enable_bias=False, bos_token_id=1, eos_token_id=2, pad_token_id=0)),
+    "opt-plain": ("OPT", dict(vocab_size=40, hidden_size=16, ffn_dim=24, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=32, word_embed_proj_dim=16,
+                              layer_norm_elementwise_affine=False, bos_token_id=1, eos_token_id=2, pad_token_id=0)),
+    "gpt_bigcode-heads": ("GPTBigCode", dict(GPT, multi_query=False, scale_attn_weights=False)),
+    "falcon-alibi": ("Falcon", dict(FALCON, num_attention_heads=4, multi_query=False, alibi=True)),
+    "switch_transformers-odd": ("SwitchTransformers", dict(TEXT, num_decoder_layers=2, num_sparse_encoder_layers=0, num_sparse_decoder_layers=3, num_experts=3, expert_capacity=4)),
     "ernie4_5_moe": ("Ernie4_5_Moe", dict(LAYERS, moe_k=2, moe_intermediate_size=6, moe_num_experts=4, moe_num_shared_experts=2, moe_layer_start_index=1, moe_layer_end_index=1, use_bias=True,
                                           output_router_logits=True, router_aux_loss_coef=0.05)),
 }
@@ -206,7 +232,7 @@ SEEDS = {"gemma2": 2, "granitemoehybrid": 2, "jamba": 2, "kimi_linear": 2, "mari
 
 
 # The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
-SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "switch_transformers", "bart", "mbart", "marian", "pegasus", "m2m_100", "nllb-moe")
+SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "switch_transformers", "switch_transformers-odd", "bart", "mbart", "marian", "pegasus", "m2m_100", "nllb-moe")
 LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"deepseek_v3-further": "multi_token", "llada": "masked_diffusion", "dream": "masked_diffusion",
                                             "ForMaskedLM": "mlm", "ForPreTraining": "mlm+nsp", "ForSequenceClassification": "classification", "Model": None}
 

@@ -29,10 +29,13 @@ class Attention : public SequenceMixer {
     };
     qkv_ = {projection("query", o.heads * o.head_dim, d, o.bias, ctx.matrix()), projection("key", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix()),
             projection("value", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix())};
-    if (o.gate) qkv_.push_back(projection("gate", o.heads * o.head_dim, d, o.bias, ctx.matrix()));
+    if (o.gate) qkv_.push_back(projection("gate", o.heads * o.head_dim, d, o.gate_bias, ctx.matrix()));
     if (o.qk_norm != QkNorm::none)
       for (const auto& [name, heads] : {std::pair("query_norm", o.heads), std::pair("key_norm", o.kv_heads)})
-        qk_norm_.push_back({.eps = o.norm_eps, .gain_D = o.norm_gain ? ctx.add(name, {(o.qk_norm == QkNorm::all ? heads : 1) * o.head_dim}, Role::norm, Init::constant(1)) : Tensor()});
+        qk_norm_.push_back(
+            {.kind = o.qk_norm == QkNorm::layer ? kernels::NormKind::layer : kernels::NormKind::rms,
+             .eps = o.norm_eps,
+             .gain_D = o.norm_gain ? ctx.add(name, {(o.qk_norm == QkNorm::head ? 1 : heads) * o.head_dim}, Role::norm, Init::constant(1)) : Tensor()});
     if (o.relative_bias.buckets > 0) table_ = ctx.add("relative_bias", {o.relative_bias.buckets, o.heads}, Role::bias, Init::normal(ctx.spec.init_std));
     if (o.sinks) sinks_ = ctx.add("sinks", {o.heads}, Role::bias, Init::constant(0));
     output_ = projection("output", d, o.heads * o.head_dim, o.output_bias, ctx.into_residual());
@@ -80,6 +83,11 @@ class Attention : public SequenceMixer {
   Tensor normalised(Tape& tape, const Tensor& heads, size_t i) const {  // of queries (0), keys (1) and values (2)
     if (i >= qk_norm_.size()) return heads;
     const Shape shape = heads.shape();
+    if (o_.qk_norm == QkNorm::layer) {
+      const Tensor out = ops::norm(tape, heads, {.kind = qk_norm_[i].kind, .eps = qk_norm_[i].eps});
+      if (!qk_norm_[i].gain_D) return out;
+      return ops::map(tape, kernels::Formula::times_vector, {out.reshape({shape[0], shape[1], shape[2] * shape[3]})}, {qk_norm_[i].gain_D}).reshape(shape);
+    }
     return o_.qk_norm == QkNorm::head ? ops::norm(tape, heads, qk_norm_[i]) : ops::norm(tape, heads.reshape({shape[0], shape[1], shape[2] * shape[3]}), qk_norm_[i]).reshape(shape);
   }
 
@@ -100,7 +108,7 @@ class Attention : public SequenceMixer {
   ops::AttentionScores scores(Pass& pass, const ops::Visibility& visibility, int64_t keys) const {
     ops::AttentionScores scores{.scale = o_.scale, .softcap = o_.softcap, .sink_H = sinks_};
     const ops::Distances distances = ops::occurring_distances(visibility, pass.length(), keys, pass.offset);
-    if (o_.alibi > 0) scores.bias = ops::alibi(pass.tape, o_.heads, distances, parameter_dtype(dtype_), o_.alibi);
+    if (o_.alibi > 0) scores.bias = ops::alibi(pass.tape, o_.heads, distances, parameter_dtype(dtype_), o_.alibi, o_.alibi_scale);
     if (table_) pass.relative_bias = ops::relative_bias(pass.tape, table_, distances, o_.relative_bias.max_distance, !visibility.sight.causal);
     if (table_ || o_.relative_bias.shared) scores.bias = pass.relative_bias;
     if (o_.relative_bias.shared && !scores.bias.value_HR)
@@ -140,8 +148,8 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   o.interleaved = cfg.take<bool>("rope_interleaved", false);
   o.window = cfg.take_in<int64_t>("window", 0, 0, int64_t{1} << 40);
   o.chunk = cfg.take_in<int64_t>("chunk", 0, 0, int64_t{1} << 40);
-  const std::string qk_norm = cfg.take_choice("qk_norm", "none", {"none", "head", "all"});
-  o.qk_norm = qk_norm == "none" ? QkNorm::none : qk_norm == "head" ? QkNorm::head : QkNorm::all;
+  const std::string qk_norm = cfg.take_choice("qk_norm", "none", {"none", "head", "all", "layer"});
+  o.qk_norm = qk_norm == "none" ? QkNorm::none : qk_norm == "head" ? QkNorm::head : qk_norm == "all" ? QkNorm::all : QkNorm::layer;
   o.norm_rotated = cfg.take<bool>("norm_rotated", false);
   o.norm_gain = cfg.take<bool>("norm_gain", true);
   o.temperature = cfg.take_in<double>("temperature", 0, 0, 1e6);
@@ -151,7 +159,9 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   o.bias = cfg.take<bool>("bias", false);
   o.output_bias = cfg.take<bool>("output_bias", o.bias);
   o.gate = cfg.take<bool>("gate", false);
+  o.gate_bias = cfg.take<bool>("gate_bias", o.gate && o.bias);
   o.alibi = cfg.take_in<double>("alibi", 0, 0, 1e6);
+  o.alibi_scale = cfg.take_in<double>("alibi_scale", 1, 0, 1e6);
   o.softcap = cfg.take_in<double>("softcap", 0, 0, 1e9);
   o.sinks = cfg.take<bool>("sinks", false);
   o.clip = cfg.take_in<double>("clip", 0, 0, 1e9);
@@ -183,7 +193,7 @@ Json AttentionOptions::to_json(const ModelSpec& spec) const {
   differs("rope_interleaved", interleaved, false);
   differs("window", window, int64_t{0});
   differs("chunk", chunk, int64_t{0});
-  if (qk_norm != QkNorm::none) out["qk_norm"] = qk_norm == QkNorm::head ? "head" : "all";
+  if (qk_norm != QkNorm::none) out["qk_norm"] = qk_norm == QkNorm::head ? "head" : qk_norm == QkNorm::all ? "all" : "layer";
   differs("norm_rotated", norm_rotated, false);
   differs("norm_gain", norm_gain, true);
   differs("temperature", temperature, 0.0);
@@ -193,7 +203,9 @@ Json AttentionOptions::to_json(const ModelSpec& spec) const {
   differs("bias", bias, false);
   differs("output_bias", output_bias, bias);
   differs("gate", gate, false);
+  differs("gate_bias", gate_bias, gate && bias);
   differs("alibi", alibi, 0.0);
+  if (alibi > 0) differs("alibi_scale", alibi_scale, 1.0);
   differs("softcap", softcap, 0.0);
   differs("sinks", sinks, false);
   differs("clip", clip, 0.0);

@@ -7,7 +7,7 @@
 namespace gamut {
 
 // RMSNorm of queries and keys: of each head, or of all heads of a position together.
-enum class QkNorm : uint8_t { none, head, all };
+enum class QkNorm : uint8_t { none, head, all, layer };
 
 // A learnt bias of scores by distance: a table of this layer's own, or what the last layer that had one made of it.
 struct RelativeBiasOptions {
@@ -23,9 +23,10 @@ struct AttentionOptions {
   QkNorm qk_norm;
   bool norm_rotated;  // after rotation, not before
   bool norm_gain;     // learnt weights of that norm
-  bool rope, bias, output_bias, interleaved, gate;
+  bool rope, bias, output_bias, interleaved, gate, gate_bias;
   RopeOptions rotation;
   double alibi;    // exponent of the slopes; 0: none
+  double alibi_scale;  // of the slopes
   double softcap;  // of scores; 0: none
   double clip;     // queries, keys and values are cut off at ±clip; 0: nowhere
   bool sinks;

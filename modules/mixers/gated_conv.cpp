@@ -21,7 +21,7 @@ class GatedConv : public SequenceMixer {
       return ops::LinearWeight{ctx.add(name, {d, d}, Role::matrix, init), vector(name + "_bias")};
     };
     for (const char* name : {"write", "read", "value"}) projections_.push_back(matrix(name, ctx.matrix()));
-    conv_ = {ctx.add("conv", {d, o.taps}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.taps)))), vector("conv_bias"), false};
+    conv_ = {ctx.add("conv", {d, o.taps}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.taps)))), vector("conv_bias")};
     output_ = matrix("output", ctx.into_residual());
   }
 

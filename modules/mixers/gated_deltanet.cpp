@@ -31,7 +31,7 @@ class GatedDeltaNet : public SequenceMixer {
     projections_.push_back(matrix("gate", widths[2]));
     gates_ = {matrix("beta", o.value_heads), matrix("decay", o.value_heads)};
     for (int i = 0; i < 3; ++i)
-      convs_.push_back({ctx.add(convs[i], {widths[i], o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))), Tensor(), true});
+      convs_.push_back({ctx.add(convs[i], {widths[i], o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))), Tensor(), o.activation});
     decay_rate_ = ctx.add("decay_rate", {o.value_heads}, Role::bias, Init::log_of_uniform(1, 16));
     decay_bias_ = ctx.add("decay_bias", {o.value_heads}, Role::bias, Init::inverse_softplus(1e-3, 0.1));
     norm_ = {.eps = o.norm_eps, .gain_D = ctx.add("norm", {o.value_dim}, Role::norm, Init::constant(1))};
@@ -84,6 +84,7 @@ GatedDeltaNetOptions GatedDeltaNetOptions::take(Config& cfg, const ModelSpec& sp
   o.value_dim = cfg.take_in<int64_t>("value_dim", o.key_dim, 1, 65536);
   o.conv = cfg.take_in<int64_t>("conv", 4, 1, kernels::kMaxConvWidth);
   o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
+  o.activation = activation_option(cfg, "activation", "silu");
   return o;
 }
 

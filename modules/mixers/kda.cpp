@@ -33,7 +33,7 @@ class Kda : public SequenceMixer {
     projections_.push_back(matrix("decay_down", o.decay_rank, d));
     projections_.push_back(matrix("gate_down", o.gate_rank, d));
     for (int i = 0; i < 3; ++i)
-      convs_.push_back({ctx.add(convs[i], {widths[i], o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))), Tensor(), true});
+      convs_.push_back({ctx.add(convs[i], {widths[i], o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))), Tensor(), o.activation});
     beta_ = matrix("beta", o.heads, d);
     decay_up_ = matrix("decay_up", widths[0], o.decay_rank);
     gate_up_ = matrix("gate_up", widths[2], o.gate_rank);
@@ -101,6 +101,7 @@ KdaOptions KdaOptions::take(Config& cfg, const ModelSpec& spec) {
   o.gate_bias = cfg.take<bool>("gate_bias", false);
   o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
   o.beta_scale = cfg.take_in<double>("beta_scale", 1.0, 0, 2);
+  o.activation = activation_option(cfg, "activation", "silu");
   return o;
 }
 

@@ -27,7 +27,8 @@ class Mamba : public SequenceMixer {
       return w;
     };
     input_ = {projection("value", o.inner, d, ctx.matrix(), o.bias), projection("gate", o.inner, d, ctx.matrix(), o.bias)};
-    conv_ = {ctx.add("conv", {o.inner, o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))), o.conv_bias ? ctx.add("conv_bias", {o.inner}, Role::bias, Init::constant(0)) : Tensor(), true};
+    conv_ = {ctx.add("conv", {o.inner, o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))),
+             o.conv_bias ? ctx.add("conv_bias", {o.inner}, Role::bias, Init::constant(0)) : Tensor(), o.activation};
     step_in_ = projection("step_in", o.rank, o.inner, ctx.matrix(), false);
     memory_ = {projection("write", o.state, o.inner, ctx.matrix(), false), projection("read", o.state, o.inner, ctx.matrix(), false)};
     step_ = projection("step", o.inner, o.rank, Init::normal(1 / std::sqrt(3.0 * static_cast<double>(o.rank))), false);
@@ -83,6 +84,7 @@ MambaOptions MambaOptions::take(Config& cfg, const ModelSpec& spec) {
   o.bias = cfg.take<bool>("bias", false);
   o.norms = cfg.take_choice("norms", "none", {"none", "plain", "gain"});
   o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
+  o.activation = activation_option(cfg, "activation", "silu");
   return o;
 }
 

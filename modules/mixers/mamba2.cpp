@@ -34,7 +34,7 @@ class Mamba2 : public SequenceMixer {
     step_ = {ctx.add("step", {o.heads, d}, Role::matrix, ctx.matrix()), o.bias ? ctx.add("step_projection_bias", {o.heads}, Role::bias, Init::constant(0)) : Tensor()};
     for (int i = 0; i < 3; ++i)
       convs_.push_back({ctx.add(names[i] + "_conv", {widths[i], o.conv}, Role::bias, Init::normal(1 / std::sqrt(static_cast<double>(o.conv)))),
-                        o.conv_bias ? ctx.add(names[i] + "_conv_bias", {widths[i]}, Role::bias, Init::constant(0)) : Tensor(), true});
+                        o.conv_bias ? ctx.add(names[i] + "_conv_bias", {widths[i]}, Role::bias, Init::constant(0)) : Tensor(), o.activation});
     step_bias_ = ctx.add("step_bias", {o.heads}, Role::bias, Init::inverse_softplus(1e-3, 0.1));
     decay_rate_ = ctx.add("decay_rate", {o.heads}, Role::bias, Init::log_of_uniform(1, 16));
     skip_ = ctx.add("skip", {o.heads}, Role::bias, Init::constant(1));
@@ -91,6 +91,7 @@ Mamba2Options Mamba2Options::take(Config& cfg, const ModelSpec& spec) {
   o.norm_eps = cfg.take_in<double>("norm_eps", spec.norm_eps, 0, 1);
   o.step_min = cfg.take_in<double>("step_min", 0.0, 0, 1e30);
   o.step_max = cfg.take_in<double>("step_max", static_cast<double>(std::numeric_limits<float>::max()), o.step_min, 1e39);
+  o.activation = activation_option(cfg, "activation", "silu");
   return o;
 }
 

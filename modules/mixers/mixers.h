@@ -21,6 +21,7 @@ struct KdaOptions {
   int64_t heads, key_dim, value_dim, conv, decay_rank, gate_rank;
   bool gate_bias;
   double norm_eps, beta_scale;
+  kernels::Activation activation;  // after the convolution
   static KdaOptions take(Config& cfg, const ModelSpec& spec);
   bool operator==(const KdaOptions&) const = default;
 };
@@ -29,6 +30,7 @@ std::unique_ptr<SequenceMixer> build_kda(const BuildContext& ctx, Config& option
 struct GatedDeltaNetOptions {
   int64_t key_heads, value_heads, key_dim, value_dim, conv;
   double norm_eps;
+  kernels::Activation activation;  // after the convolution
   static GatedDeltaNetOptions take(Config& cfg, const ModelSpec& spec);
 };
 std::unique_ptr<SequenceMixer> build_gated_deltanet(const BuildContext& ctx, Config& options);
@@ -47,6 +49,7 @@ struct MambaOptions {
   bool conv_bias, bias;
   std::string norms;  // of dt, B and C: none, plain (no gain), gain
   double norm_eps;
+  kernels::Activation activation;  // after the convolution
   static MambaOptions take(Config& cfg, const ModelSpec& spec);
 };
 std::unique_ptr<SequenceMixer> build_mamba(const BuildContext& ctx, Config& options);
@@ -55,6 +58,7 @@ struct Mamba2Options {
   int64_t heads, head_dim, groups, state, conv, norm_groups;
   bool conv_bias, bias, norm;
   double norm_eps, step_min, step_max;
+  kernels::Activation activation;  // after the convolution
   static Mamba2Options take(Config& cfg, const ModelSpec& spec);
 };
 std::unique_ptr<SequenceMixer> build_mamba2(const BuildContext& ctx, Config& options);
@@ -70,6 +74,7 @@ struct MoaOptions {
   int64_t experts, top_k, heads, head_dim;  // heads of each expert, and of keys and values
   bool bias;                                // of what the mixture gives
   double theta;
+  double pooled;                            // coefficient of the balancing loss that is pooled over layers
   RopeScaling scaling;
   static MoaOptions take(Config& cfg, const ModelSpec& spec);
   bool operator==(const MoaOptions&) const = default;

@@ -43,7 +43,9 @@ class AttentionExperts : public SequenceMixer {
     key_value_ = {{ctx.add("key", {inner, d}, Role::matrix, ctx.matrix()), Tensor()}, {ctx.add("value", {inner, d}, Role::matrix, ctx.matrix()), Tensor()}};
     output_ = ctx.add("output", {o.experts, d, inner}, Role::matrix, ctx.into_residual(), true, active);
     if (o.bias) bias_ = ctx.add("output_bias", {d}, Role::bias, Init::constant(0));
-    Config router(Json{{"balance", "none"}});
+    Json keys{{"normalise", true}, {"balance", o.pooled > 0 ? "pooled" : "none"}};
+    if (o.pooled > 0) keys["balance_loss"] = o.pooled;
+    Config router(keys);
     router_ = build_topk({ctx, o.experts, o.top_k}, router);
   }
 
@@ -51,6 +53,8 @@ class AttentionExperts : public SequenceMixer {
     Tape& tape = pass.tape;
     const int64_t b = pass.batch(), t = pass.length(), n = b * t, inner = o_.heads * o_.head_dim;
     const ops::Routing routing = router_->route(pass, x);
+    // The loss pooled over layers meets these scores as those of the mixture and as those of its router. [transformers' JetMoE]
+    if (o_.pooled > 0 && tape.training()) pass.pooled.push_back(pass.pooled.back());
     std::vector<Tensor> kv = ops::linear(tape, x, key_value_);
     for (Tensor& one : kv) one = one.reshape({b, t, o_.heads, o_.head_dim});
     const RopeTable& table = rope_.table(tape, pass.offset + t);
@@ -104,6 +108,7 @@ MoaOptions MoaOptions::take(Config& cfg, const ModelSpec& spec) {
   if (o.head_dim % 2 != 0) cfg.reject("head_dim", "must be even, not " + std::to_string(o.head_dim));
   o.bias = cfg.take<bool>("bias", false);
   o.theta = cfg.take_in<double>("rope_theta", 10000.0, 1e-9, 1e30);
+  o.pooled = cfg.take_in<double>("pooled", 0.0, 0, 100);
   Config scaling = cfg.sub("rope_scaling");
   o.scaling = RopeScaling::take(scaling);
   scaling.finish();

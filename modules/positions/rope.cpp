@@ -24,8 +24,9 @@ template <class P> std::vector<P> frequencies(const RopeOptions& o, int64_t leng
     return f;
   }
   const auto factor = static_cast<P>(s.factor);
-  if (s.kind == "linear") {  // position interpolation [Chen et al. 2023]
+  if (s.kind == "linear" || s.kind == "proportional") {  // position interpolation [Chen et al. 2023]; the slowest pairs stand still [Gemma 4, 2026]
     for (P& x : f) x /= factor;
+    if (s.kind == "proportional") std::fill(f.begin() + static_cast<int64_t>(s.share * r) / 2, f.end(), P(0));
   } else if (s.kind == "llama3") {  // long wavelengths divided, short ones kept, a ramp between [Llama 3.1, 2024]
     const auto original = static_cast<P>(s.original_positions), low = static_cast<P>(s.low_factor), high = static_cast<P>(s.high_factor);
     for (P& x : f) {
@@ -66,9 +67,13 @@ double amplitude(const RopeScaling& s, bool longer) {
 
 RopeScaling RopeScaling::take(Config& cfg) {
   RopeScaling s;
-  s.kind = cfg.take_choice("kind", s.kind, {"none", "linear", "dynamic", "yarn", "llama3", "longrope"});
+  s.kind = cfg.take_choice("kind", s.kind, {"none", "linear", "dynamic", "yarn", "llama3", "longrope", "proportional"});
   if (s.kind == "none") return s;
   s.factor = cfg.take_in<double>("factor", s.factor, 1, 1e6);
+  if (s.kind == "proportional") {
+    s.share = cfg.take_in<double>("share", s.share, 0, 1);
+    return s;
+  }
   if (s.kind != "linear") s.original_positions = cfg.take_in<int64_t>("original_positions", 1, int64_t{1} << 40);
   if (s.kind == "llama3") {
     s.low_factor = cfg.take_in<double>("low_factor", s.low_factor, 1e-9, 1e9);
@@ -104,6 +109,7 @@ Json RopeScaling::to_json() const {
   if (beta_slow != d.beta_slow) out["beta_slow"] = beta_slow;
   if (truncate != d.truncate) out["truncate"] = truncate;
   if (amplitude != d.amplitude) out["amplitude"] = amplitude;
+  if (share != d.share) out["share"] = share;
   if (long_amplitude != d.long_amplitude) out["long_amplitude"] = long_amplitude;
   if (kind == "longrope") {
     out["short_factors"] = short_factors;

@@ -32,10 +32,10 @@ Case map_case(std::string name, Formula formula, int64_t n, int64_t d, double c0
   return c;
 }
 
-Case conv_case(std::string name, int64_t b, int64_t t, int64_t channels, int64_t width, bool bias, bool silu) {
+Case conv_case(std::string name, int64_t b, int64_t t, int64_t channels, int64_t width, bool bias, kernels::Activation after) {
   Case c{.name = "conv/" + name, .inputs = {activation("x", {b, t, channels}), {"w", Kind::parameter, {channels, width}, 0, 0.5}}};
   if (bias) c.inputs.push_back(vector("bias", channels));
-  c.apply = [=](Tape& tape, Inputs in) { return std::vector{conv(tape, in[0], {in[1], bias ? in[2] : Tensor(), silu})}; };
+  c.apply = [=](Tape& tape, Inputs in) { return std::vector{conv(tape, in[0], {in[1], bias ? in[2] : Tensor(), after})}; };
   return c;
 }
 
@@ -109,7 +109,7 @@ Case rnn_case(std::string name, kernels::Cell cell, int64_t b, int64_t t, int64_
 
 void recurrent(Size size, Add add) {
   if (size == Size::lab) {
-    add(conv_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 4, true, true));
+    add(conv_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 4, true, kernels::Activation::silu));
     add(scan_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 16));
     add(linear_attention_case("lab", {Lab::batch, Lab::length, Lab::heads, Lab::heads, Lab::head_dim, 2 * Lab::head_dim, true, true, false, true}));
     add(rnn_case("lab", kernels::Cell::lstm, Lab::batch, Lab::length, Lab::d, true));
@@ -132,10 +132,11 @@ void recurrent(Size size, Add add) {
   add({.name = "gate/silu", .inputs = {activation("gate", {3, 21}), activation("x", {3, 21})}, .apply = [](Tape& tape, Inputs in) {
          return std::vector{gate(tape, kernels::Activation::silu, in[0], in[1])};
        }});
-  add(conv_case("one", 1, 1, 1, 1, false, false));
-  add(conv_case("short", 2, 2, 5, 4, true, true));
-  add(conv_case("plain", 2, 9, 21, 3, false, false));
-  add(conv_case("silu", 1, 13, 70, 4, true, true));
+  add(conv_case("one", 1, 1, 1, 1, false, kernels::Activation::identity));
+  add(conv_case("short", 2, 2, 5, 4, true, kernels::Activation::silu));
+  add(conv_case("plain", 2, 9, 21, 3, false, kernels::Activation::identity));
+  add(conv_case("gelu", 2, 9, 21, 3, false, kernels::Activation::gelu));
+  add(conv_case("silu", 1, 13, 70, 4, true, kernels::Activation::silu));
 
   add(scan_case("one", 1, 1, 1, 1));
   add(scan_case("chunks", 2, 35, 5, 3));
