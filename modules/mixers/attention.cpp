@@ -46,9 +46,9 @@ class Attention : public SequenceMixer {
     const int64_t b = pass.batch(), t = pass.length();
     std::vector<Tensor> qkv = ops::linear(tape, x, qkv_);
     for (size_t i = 0; i < 3; ++i) {
-      if (o_.clip > 0) qkv[i] = ops::map(tape, kernels::Formula::clip, {qkv[i]}, {}, -o_.clip, o_.clip);
       qkv[i] = qkv[i].reshape({b, t, i == 0 ? o_.heads : o_.kv_heads, o_.head_dim});
       if (!o_.norm_rotated) qkv[i] = normalised(tape, qkv[i], i);
+      if (o_.clip > 0) qkv[i] = ops::map(tape, kernels::Formula::clip, {qkv[i]}, {}, -o_.clip, o_.clip);
     }
     if (o_.rope) {
       const RopeTable& table = rope_.table(tape, pass.offset + t);

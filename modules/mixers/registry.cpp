@@ -13,7 +13,7 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "that rotate), rope_interleaved, rope_scaling = {kind = linear | dynamic | yarn | llama3 | longrope | proportional, factor, original_positions, …}, window (0: unlimited), chunk (only keys of the same chunk of so many positions; 0: all), qk_norm (none, head, all: "
        "RMSNorm of each head or of all together; layer: LayerNorm of each head with weights of its own), norm_rotated (after rotation), norm_gain (its learnt weights), temperature and temperature_span (queries grow by "
        "1 + temperature·ln(⌊(position + 1)/span⌋ + 1); 0: they do not), scale (of q·k; 1/√K), bias, output_bias, gate (σ(W x) on the result), gate_bias (as bias), "
-       "alibi (exponent of the slopes of a bias −slope·distance, usually 8; 0: none) and alibi_scale (of the slopes), softcap (c·tanh(score/c); 0: none), sinks (a learnt score per head that takes part of the softmax), clip (q, k and v are cut off at ±clip; 0: nowhere), "
+       "alibi (exponent of the slopes of a bias −slope·distance, usually 8; 0: none) and alibi_scale (of the slopes), softcap (c·tanh(score/c); 0: none), sinks (a learnt score per head that takes part of the softmax), clip (q, k and v are cut off at ±clip, after norms; 0: nowhere), "
        "relative_bias = {buckets, max_distance} (a learnt bias by distance) or {shared = true} (that of the last layer that has one). "
        "[Vaswani et al. 2017; Ainslie et al. 2023; Su et al. 2021; Press et al. 2021; Raffel et al. 2020]",
        build_attention,

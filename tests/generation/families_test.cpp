@@ -238,8 +238,30 @@ TEST(Families, OlderKeysMeanTheSame) {
   EXPECT_ERROR(spec_of(config), "'spiral'");
   config["rope_scaling"] = nullptr;
   EXPECT_NE(spec_of(config), newer);
+  config["partial_rotary_factor"] = 1.0;
+  EXPECT_NO_THROW(spec_of(config));
+  config["partial_rotary_factor"] = 0.5;
+  EXPECT_ERROR(spec_of(config), "partial_rotary_factor");
   config["model_type"] = "lama";
   EXPECT_ERROR(spec_of(config), "did you mean 'llama'?");
+}
+
+TEST(Families, NullAndPatternsMeanWhatTransformersSays) {
+  const TempFolder out;
+  const auto spec_of = [&](const std::string& fixture, const Json& changes) {
+    Json config = read_json(folder_of(fixture) / "config.json");
+    for (const auto& [key, value] : changes.items()) config[key] = value;
+    write_file(out / "config.json", config.dump());
+    return read_model_config(out.path()).spec;
+  };
+  const std::string s = "sliding_attention", f = "full_attention";
+  EXPECT_EQ(spec_of("exaone4", {{"layer_types", nullptr}, {"sliding_window_pattern", "LG"}}), spec_of("exaone4", {{"layer_types", {s, f, f}}}));
+  EXPECT_EQ(spec_of("exaone4", {{"layer_types", nullptr}, {"sliding_window_pattern", 2}}), spec_of("exaone4", {{"layer_types", {s, f, s}}}));
+  EXPECT_ERROR(spec_of("exaone4", {{"sliding_window_pattern", "LX"}}), "'LX'");
+  EXPECT_EQ(spec_of("deepseek_v3", {{"norm_topk_prob", nullptr}}), spec_of("deepseek_v3", {{"norm_topk_prob", false}}));
+  EXPECT_EQ(spec_of("granitemoe", {{"attention_multiplier", nullptr}}), spec_of("granitemoe", {{"attention_multiplier", 1 / std::sqrt(8.0)}}));
+  EXPECT_EQ(spec_of("gpt_oss", {{"rope_parameters", nullptr}, {"rope_scaling", nullptr}}), spec_of("gpt_oss", {{"rope_parameters", nullptr}}));  // what the publisher has
+  EXPECT_EQ(spec_of("llama", {{"hidden_act", "gelu_fast"}}), spec_of("llama", {{"hidden_act", "gelu_pytorch_tanh"}}));
 }
 
 }  // namespace
