@@ -130,7 +130,11 @@ void take_rope(Config& cfg, const ModelSpec& spec, const Dialect& dialect, int64
   if (scaling.is_object() && scaling["kind"] == "proportional") scaling["share"] = std::exchange(share, 1.0);  // the whole head "rotates"
   if (share != 1 && !partial) cfg.reject("partial_rotary_factor", "rotates a part of each head, which this family does not");
   auto rotary = static_cast<int64_t>(share * static_cast<double>(head_dim));
-  if (share != 1 && rotary % 2 != 0) {  // one dimension more rotates, by angles as if it did not
+  if (share != 1 && rotary % 2 != 0) {
+    if (scaling.is_object() && (scaling["kind"] == "yarn" || scaling["kind"] == "dynamic"))
+      cfg.reject("partial_rotary_factor",
+                 "lets " + std::to_string(rotary) + " dimensions of a head rotate, an odd number that " + scaling["kind"].get<std::string>() + " scaling cannot have");
+    // One dimension more rotates, by angles as if it did not.
     theta = std::pow(theta, static_cast<double>(rotary + 1) / static_cast<double>(rotary));
     ++rotary;
   }

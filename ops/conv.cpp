@@ -22,8 +22,16 @@ Task task_of(int64_t task, int64_t c) {
 template <class T> kernels::ConvForward<T> part_of(const Tensor& x, const ConvWeight& weight, const Task& task) {
   using P = accumulator<T>;
   const int64_t t = x.shape()[1], c = x.shape()[2], w = weight.w_CW.shape()[1];
-  return {.tokens = t, .channels = task.channels, .width = w, .stride = c, .silu = weight.activation == kernels::Activation::silu, .x = x.data<T>() + task.row * t * c + task.first, .before = nullptr,
-          .w_CW = weight.w_CW.data<P>() + task.first * w, .bias_C = weight.bias_C ? weight.bias_C.data<P>() + task.first : nullptr, .out = nullptr};
+  return {.tokens = t,
+          .channels = task.channels,
+          .width = w,
+          .stride = c,
+          .silu = weight.activation == kernels::Activation::silu,
+          .x = x.data<T>() + task.row * t * c + task.first,
+          .before = nullptr,
+          .w_CW = weight.w_CW.data<P>() + task.first * w,
+          .bias_C = weight.bias_C ? weight.bias_C.data<P>() + task.first : nullptr,
+          .out = nullptr};
 }
 
 // The last W−1 rows of (before, x).
