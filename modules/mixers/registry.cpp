@@ -67,7 +67,7 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "A selective state space: h ← e^(ΔA)·h + Δ·B·x, y = C·h + D·x for `state` numbers per channel, with Δ, B and C computed from x after a short causal convolution; gated by SiLU(z). Constant "
        "memory. Options: inner, state, rank (of Δ), conv, conv_bias, bias, norms (of Δ, B, C: none, plain, gain), norm_eps, activation (after the convolution). [Gu & Dao, Mamba, 2023]",
        build_mamba,
-       {R"({"state": 5, "rank": 3, "norms": "gain"})", R"({"inner": 40, "state": 4, "conv": 2, "bias": true, "conv_bias": false, "norms": "plain", "activation": "relu"})"}},
+       {R"({"state": 5, "rank": 3, "norms": "gain"})", R"({"inner": 40, "state": 4, "conv": 2, "bias": true, "conv_bias": false, "norms": "plain", "activation": "gelu"})"}},
       {"mamba2",
        "A selective state space with one decay per head: h ← e^(ΔA)·h + Δ·Bᵀx, y = C·h + D·x, with x, B, C after a short causal convolution and Δ = softplus(dt + bias); gated by SiLU(z) and "
        "normalised in groups. Constant memory. Options: heads, head_dim, groups, state, conv, conv_bias, bias, norm, norm_groups, norm_eps, step_min, step_max, activation (after the "

@@ -68,7 +68,7 @@ template <class T> void check(int64_t vocab, double spread, double z) {
             .d_stride = 2 * vocab,
             .exp_V = room.data()});
       Span<T> again(rows * vocab, 3);
-      for (int64_t r = 0; r < rows; ++r) std::memcpy(again.data() + r * vocab, in_place.data() + r * vocab, static_cast<size_t>(vocab) * sizeof(T));
+      for (int64_t r = 0; r < rows; ++r) std::memcpy(static_cast<void*>(again.data() + r * vocab), in_place.data() + r * vocab, static_cast<size_t>(vocab) * sizeof(T));
       EXPECT_TRUE(again.same_bits(d_s)) << what << " in place";
       EXPECT_TRUE(loss_alone.same_bits(loss_s)) << what << " in place";
       expect_close<float>(lse_s.values(), lse, 3e-7, sum_error, what + " lse in place");
