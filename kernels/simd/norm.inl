@@ -7,7 +7,11 @@ namespace {
 
 template <class T> GAMUT_INLINE void fetch(const T* p) { __builtin_prefetch(p); }
 
-template <class T, bool kLayer, bool kAdd, bool kPast> void norm_forward_rows(const NormForward<T>& a) {
+// Longest row whose sum, or whose numbers as float32, wait for the later sweeps in the first-level cache instead of being made again.
+constexpr int64_t kHeldRow = 4096;
+
+template <class T, bool kLayer, bool kAdd, bool kPast, bool kHold> void norm_forward_rows(const NormForward<T>& a) {
+  alignas(64) float held_D[kHold ? kHeldRow : 1];
   const float d = static_cast<float>(a.d), eps = static_cast<float>(a.eps);
   for (int64_t n = 0; n < a.rows; ++n) {
     const T *x_D = a.x_ND + n * a.d, *y_D = kAdd ? a.y_ND + n * a.d : nullptr;
@@ -15,9 +19,14 @@ template <class T, bool kLayer, bool kAdd, bool kPast> void norm_forward_rows(co
       if constexpr (kAdd) return rounded<T>(load(x_D + i, part) + load(y_D + i, part));
       else return load(x_D + i, part);
     };
+    const auto again = [&](int64_t i, auto part) GAMUT_INLINED {
+      if constexpr (kHold) return load(held_D + i, part);
+      else return summed(i, part);
+    };
     F sums[4] = {}, squares[4] = {};
     sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
       const F s = summed(i, part);
+      if constexpr (kHold) store(held_D + i, s, part);
       if constexpr (kLayer)
         sums[slot] += s;
       else
@@ -28,7 +37,7 @@ template <class T, bool kLayer, bool kAdd, bool kPast> void norm_forward_rows(co
       mean = sum4(sums) / d;
       if (a.mean_N) a.mean_N[n] = mean;
       sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-        const F c = keep(summed(i, part) - mean, part);
+        const F c = keep(again(i, part) - mean, part);
         squares[slot] = madd(c, c, squares[slot]);
       });
     }
@@ -37,7 +46,7 @@ template <class T, bool kLayer, bool kAdd, bool kPast> void norm_forward_rows(co
     T *sum_D = kAdd ? a.sum_ND + n * a.d : nullptr, *out_D = a.out_ND + n * a.d;
     sweep(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
       fetch(x_D + a.d + i);  // memory is read all the time
-      F y = summed(i, part);
+      F y = again(i, part);
       if constexpr (kAdd) {
         fetch(y_D + a.d + i);
         put<kPast>(sum_D + i, y, part);
@@ -97,7 +106,11 @@ template <class T, bool kLayer, bool kPast> void norm_backward_rows(const NormBa
 
 template <class T> void norm_forward(const NormForward<T>& a) {
   const bool past = a.past_caches && can_put(a.out_ND, a.d) && (!a.y_ND || can_put(a.sum_ND, a.d));
-  const auto run = [&]<bool kLayer, bool kAdd>() { past ? norm_forward_rows<T, kLayer, kAdd, true>(a) : norm_forward_rows<T, kLayer, kAdd, false>(a); };
+  const auto run = [&]<bool kLayer, bool kAdd>() {
+    constexpr bool kHold = kAdd || sizeof(T) < sizeof(float);
+    if (kHold && a.d <= kHeldRow) past ? norm_forward_rows<T, kLayer, kAdd, true, kHold>(a) : norm_forward_rows<T, kLayer, kAdd, false, kHold>(a);
+    else past ? norm_forward_rows<T, kLayer, kAdd, true, false>(a) : norm_forward_rows<T, kLayer, kAdd, false, false>(a);
+  };
   if (a.kind == NormKind::layer) a.y_ND ? run.template operator()<true, true>() : run.template operator()<true, false>();
   else a.y_ND ? run.template operator()<false, true>() : run.template operator()<false, false>();
 }
