@@ -1,5 +1,6 @@
 #include "families/text_to_text.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace gamut {
@@ -215,6 +216,13 @@ bool text_to_text_ignores(const ModelSpec& spec, const std::string& tensor) {
          (spec.tied && tensor == "lm_head.weight");
 }
 
-void complete_text_to_text(ModelSpec& spec, const SafetensorsReader& file) { spec.tied = !file.find("lm_head.weight"); }
+void complete_text_to_text(ModelSpec& spec, const SafetensorsReader& file) {
+  spec.tied = !file.find("lm_head.weight");
+  // Files often hold the one table three times; another table would be another model.
+  const TensorView* shared = file.find("shared.weight");
+  for (const std::string name : {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
+    if (const TensorView* own = file.find(name); own && shared && !std::ranges::equal(own->bytes, shared->bytes))
+      throw Error({.who = "checkpoint", .what = name + " differs from shared.weight", .hint = "an encoder or a decoder with embeddings of its own is not supported"});
+}
 
 }  // namespace gamut

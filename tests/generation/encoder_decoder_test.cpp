@@ -1,6 +1,7 @@
 // Writing after a source: rows beside each other, what the target begins with, and sources in a model of one stack.
 #include <algorithm>
 
+#include "checkpoints/safetensors.h"
 #include "families/family.h"
 #include "generation/decoder.h"
 #include "generation/plan.h"
@@ -67,6 +68,26 @@ TEST(EncoderDecoder, PlanKnowsTheEncoder) {
   // Of the source two layers' keys and values stay; of every new token, those of the grouped attention.
   EXPECT_EQ(plan.state_bytes_per_token, 2 * 2 * 4 * 8);
   EXPECT_EQ(plan.state_bytes_fixed, 2 * 2 * 32 * 8 * 8);
+}
+
+TEST(EncoderDecoder, EmbeddingsOfItsOwnAreRefusedACopyIsNot) {
+  ThreadPool pool(1);
+  const Device device = Device::real(pool);
+  const std::filesystem::path fixture = GAMUT_SOURCE_DIR "/tests/families/fixtures/t5";
+  const SafetensorsReader file(fixture / "model.safetensors");
+  std::vector<std::byte> table(file.at("shared.weight").bytes.begin(), file.at("shared.weight").bytes.end());
+  TempFolder folder;
+  std::filesystem::copy_file(fixture / "config.json", folder.path() / "config.json");
+  const auto save = [&] {
+    std::vector<TensorView> tensors = file.tensors();
+    tensors.push_back({"decoder.embed_tokens.weight", file.at("shared.weight").dtype, file.at("shared.weight").shape, table});
+    write_safetensors(folder.path() / "model.safetensors", tensors);
+  };
+  save();
+  EXPECT_NO_THROW(load_model(folder.path(), device));
+  table[5] ^= std::byte{1};
+  save();
+  EXPECT_ERROR(load_model(folder.path(), device), "decoder.embed_tokens.weight differs from shared.weight");
 }
 
 }  // namespace
