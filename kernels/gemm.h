@@ -44,8 +44,8 @@ struct GemmTerm {
   PackedMatrix b;
 };
 
-// What becomes of C next (an activation, a gated product), while a block of it lies in the nearest cache: called once for every element
-// that is final, by the thread that made it. What it does with an element may not depend on the block around it.
+// What becomes of C next (an activation, a gated product), while a task's part of it lies in that thread's caches: called once for every
+// element that is final, by the thread that made it. What it does with an element may not depend on the block around it.
 struct Block {
   int64_t row, rows, column, columns;
 };

@@ -181,8 +181,9 @@ void run_task(const Plan& p, int64_t task, const TileKernel& kernel, ThreadPool&
       }
     }
   }
+  if (!g.epilogue) return;
   const int64_t column = columns.begin * p.panels * kPanel, end = std::min(g.n, columns.end * p.panels * kPanel);
-  if (g.epilogue) (*g.epilogue)({g.epilogue_row + rows.begin, rows.end - rows.begin, column, end - column});
+  (*g.epilogue)({g.epilogue_row + rows.begin, rows.end - rows.begin, column, end - column});
 }
 
 }  // namespace
