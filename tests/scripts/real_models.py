@@ -43,10 +43,10 @@ expect(len(ids) == 512 and abs(loss - EXPECTED_LOSS) <= 1e-4 * EXPECTED_LOSS, "t
 
 with tempfile.TemporaryDirectory(prefix="gamut-real-") as name:
     work = pathlib.Path(name)
-    texts = work / "texts"
+    texts = work / "texts"  # what is trained is what was scored, a text that never changes with the project: one document a paragraph, some of them held out
     texts.mkdir()
-    for i, source in enumerate(sorted((ROOT / "docs").glob("*.md"))):
-        (texts / f"{i}.txt").write_text(source.read_text())
+    for i, paragraph in enumerate(real_models.TEXT.read_text().split("\n\n")):
+        (texts / f"{i:03}.txt").write_text(paragraph)
     recipe = work / "recipe.toml"
     recipe.write_text(f"""
 run.dir = "{work / 'run'}"
@@ -60,8 +60,8 @@ checkpoint = {{ seconds = 1e9, keep = 1 }}
     gamut("train", recipe, "--json")
     lines = [json.loads(line) for line in (work / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
-    expect(len(losses) == 50 and sum(losses[-10:]) < sum(losses[:10]) - 1, "50 steps lower the loss", (losses[:3], losses[-3:]))
-    expect(losses[0] < 7, "which begins where the model was, far from knowing nothing (10.8)", losses[0])
+    expect(len(losses) == 50, "50 steps", len(losses))
+    expect(losses[0] < 7, "which begin where the model was, far from knowing nothing (10.8)", losses[0])
     tuned = real_models.loss(GAMUT, work / "run" / "model", ids, "--dtype", "f32")
-    expect(tuned < loss + 0.5, "and the tuned model is still one of language", tuned)
+    expect(tuned < 0.75 * loss, "and the text they train on is known better after them", (loss, tuned))
 report()
