@@ -415,12 +415,12 @@ void other_layers(Keys& k, PlainDecoder& d, const std::function<bool(size_t)>& i
 void experts(Keys& k, PlainDecoder& d, const ExpertDialect& dialect) {
   const bool reading = k.reading();
   if (reading) d.sparse.assign(d.attention.size(), true);
-  if (dialect.dense_layers) {
+  if (dialect.dense_hidden > 0) {
     std::vector<int64_t> named;
     int64_t hidden = d.hidden > 0 ? d.hidden : d.experts.hidden, every = 1;
     for (size_t i = 0; i < d.sparse.size(); ++i)
       if (!d.sparse[i]) named.push_back(static_cast<int64_t>(i));
-    k.integer("intermediate_size", hidden, dialect.hidden);
+    k.integer("intermediate_size", hidden, dialect.dense_hidden);
     k.integer("decoder_sparse_step", every, 1, 1, 4096);
     if (reading) {
       named = k.config().take<std::vector<int64_t>>("mlp_only_layers", {});
@@ -434,7 +434,7 @@ void experts(Keys& k, PlainDecoder& d, const ExpertDialect& dialect) {
     }
   }
   expert_keys(k, d.experts, dialect);
-  if (reading && dialect.dense_layers) d.activation = d.experts.activation;
+  if (reading && dialect.dense_hidden > 0) d.activation = d.experts.activation;
 }
 
 ModelSpec read_decoder(Config& cfg, const DecoderFamily& family) {
@@ -494,6 +494,17 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     for (const std::string& parameter : ours) biases.push_back(parameter + "_bias");
     if (map.has(biases[0])) map.stacked(theirs(name) + ".bias", biases);
   };
+  // Each head's rows of the first, then of the second.
+  const auto turns = [&](const std::string& name, const std::string& first, const std::string& second, int64_t heads) {
+    for (const auto& [weight, bias] : {std::pair(".weight", ""), std::pair(".bias", "_bias")}) {
+      if (!map.has(first + bias)) continue;
+      const Shape& s = map.shape(first + bias);
+      StoredTensor tensor{theirs(name) + weight, {s.dims().begin(), s.dims().end()}, {}, 1, false, 0, 1, s.elements() / heads};
+      tensor.shape[0] *= 2;
+      for (const std::string& parameter : {first, second}) tensor.parts.push_back({parameter + bias, 0, s.elements()});
+      map.add(std::move(tensor));
+    }
+  };
   both(names.embedding, "embedding");
   if (names.positions) both(names.positions, "positions");
   if (names.embedding_norm) both(names.embedding_norm, "embedding_norm", names.centre, names.gain);
@@ -522,7 +533,8 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     } else if (names.qkv) {
       stacked(layer + names.qkv, {mixer + "query", mixer + "key", mixer + "value"});
     } else {
-      both(layer + names.query, mixer + "query");
+      if (names.gated_query) turns(layer + names.query, mixer + "query", mixer + "gate", attention_options(spec, like).heads);
+      else both(layer + names.query, mixer + "query");
       both(layer + names.key, mixer + "key");
       both(layer + names.value, mixer + "value");
     }

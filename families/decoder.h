@@ -136,6 +136,7 @@ struct DecoderNames {
   const char* gate_up = nullptr;  // both in one tensor
   const char* gain = ".weight";   // of norms
   const char* attention_gate = nullptr;
+  bool gated_query = false;       // or the gate's rows are behind each head's of `query`
   double centre = 0;              // gains are stored less this
   bool further_layer = false;     // files may hold one layer more, which predicts a token further
   const char* beside = nullptr;   // start of the names of such a layer's tensors where they have a place of their own
@@ -150,6 +151,7 @@ struct DecoderFamily {
   const ExpertDialect* experts = nullptr;
   // The tensors of a layer's mixer that is no attention: theirs below "model.layers.0.", ours below "layers.0.mixer.".
   void (*other)(NameMap& map, const std::string& theirs, const std::string& ours, const ModelSpec& spec, size_t layer) = nullptr;
+  const GgufMapping* gguf = nullptr;
 };
 // The first thing in which two models differ, as a recipe would write it.
 std::string difference(const Json& a, const Json& b, const std::string& where = "");
@@ -170,7 +172,7 @@ template <const DecoderFamily& kFamily> Family decoder_family(const char* meanin
             if (kFamily.names.further_layer && (tensor == further + "embed_tokens.weight" || tensor == further + "shared_head.head.weight")) return true;
             return skeleton_ignores(spec, tensor) || (spec.tied && tensor == std::string(kFamily.names.head) + ".weight");
           },
-          kFamily.names.further_layer ? complete_further : nullptr};
+          kFamily.names.further_layer ? complete_further : nullptr, kFamily.gguf};
 }
 
 }  // namespace gamut

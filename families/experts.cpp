@@ -1,9 +1,6 @@
 #include "families/experts.h"
 
-#include <algorithm>
-
 #include "families/decoder.h"
-#include "families/dense.h"
 #include "modules/channels/routers/router.h"
 
 namespace gamut {
@@ -231,57 +228,6 @@ void name_experts(NameMap& map, const Component& experts, const std::string& our
   if (map.has(ours + "output_bias")) map.whole(theirs + "bias", ours + "output_bias");
   if (map.has(ours + "shared_down")) name_shared(map, (x.shared_beside ? prefix : theirs) + x.shared + ".", theirs, ours, x);
   name_routed(map, theirs, ours, x, scale, present);
-}
-
-ModelSpec read_sparse(Config& cfg, const Dialect& dialect, const ExpertDialect& experts) {
-  ModelSpec spec = read_skeleton(cfg, dialect);
-  const Component moe = take_experts(cfg, experts);
-  for (LayerSpec& layer : spec.layers) layer.channel = moe;
-  if (!experts.dense_layers) return spec;
-  const Component dense = take_gated_ffn(cfg);
-  const auto every = cfg.take_in<int64_t>("decoder_sparse_step", 1, 1, 4096);
-  const auto named = cfg.take<std::vector<int64_t>>("mlp_only_layers", {});
-  for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const auto layer = static_cast<int64_t>(i);
-    if ((layer + 1) % every != 0 || std::find(named.begin(), named.end(), layer) != named.end()) spec.layers[i].channel = dense;
-  }
-  return spec;
-}
-
-Family::Written write_sparse(const ModelSpec& spec, const Dialect& dialect, const ExpertDialect& experts) {
-  Family::Written written = write_skeleton(spec, dialect);
-  if (!written.obstacle.empty()) return written;
-  const Component *moe = nullptr, *dense = nullptr;
-  Json dense_layers = Json::array();
-  for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const Component& channel = spec.layers[i].channel;
-    const bool is_dense = experts.dense_layers && channel.kind == "ffn";
-    const Component*& kind = is_dense ? dense : moe;
-    if (!kind) kind = &channel;
-    if (!(channel == *kind)) return {{}, "channel mixers of several kinds"};
-    if (is_dense) dense_layers.push_back(i);
-  }
-  if (!moe) return {{}, "no mixture of experts"};
-  if (const std::string why = dense ? write_gated_ffn(*dense, false, written.config) : ""; !why.empty()) return {{}, why};
-  const Json activation = dense ? written.config["hidden_act"] : Json();
-  if (const std::string why = write_experts(*moe, experts, written.config); !why.empty()) return {{}, why};
-  if (dense && activation != written.config["hidden_act"]) return {{}, "experts and dense layers with different activations"};
-  if (experts.dense_layers) {
-    if (!dense) written.config["intermediate_size"] = written.config[experts.hidden_key];
-    written.config["decoder_sparse_step"] = 1;
-    written.config["mlp_only_layers"] = dense_layers;
-  }
-  return written;
-}
-
-std::vector<StoredTensor> sparse_tensors(const Model& model, const TensorNames& present, const ExpertDialect& experts, const Dialect& dialect) {
-  NameMap map(model);
-  map.skeleton(model.spec(), dialect);
-  for (size_t i = 0; i < model.spec().layers.size(); ++i) {
-    if (model.spec().layers[i].channel.kind == "ffn") name_gated_ffn(map, i);
-    else name_experts(map, model.spec().layers[i].channel, "layers." + std::to_string(i) + ".channel.", "model.layers." + std::to_string(i) + ".", experts, present);
-  }
-  return map.take();
 }
 
 }  // namespace gamut

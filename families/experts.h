@@ -50,7 +50,7 @@ struct ExpertDialect {
   bool linear_bias = false, selection_bias = false, weigh_input = false, bias = false, output_bias = false;
   const char* limit_key = nullptr;  // of the gated product
   double limit = 0, up_shift = 0;
-  bool dense_layers = false;  // mlp_only_layers and decoder_sparse_step name layers that are dense, of intermediate_size
+  int64_t dense_hidden = 0;  // > 0: mlp_only_layers and decoder_sparse_step name layers that are dense, of intermediate_size, by default this
 
   // Names below a layer, without .weight.
   const char* module = "mlp";  // in files that are written; "mlp" is always read
@@ -74,11 +74,5 @@ Component take_experts(Config& cfg, const ExpertDialect& dialect);
 std::string write_experts(const Component& channel, const ExpertDialect& dialect, Json& config);
 // The tensors of one layer's experts, below `prefix` (model.layers.0.); ours below `ours` (layers.0.channel.).
 void name_experts(NameMap& map, const Component& experts, const std::string& ours, const std::string& prefix, const ExpertDialect& dialect, const TensorNames& present);
-
-// Whole families: every layer a mixture of experts, or a dense gated one where the dialect allows it.
-ModelSpec read_sparse(Config& cfg, const Dialect& dialect, const ExpertDialect& experts);
-Family::Written write_sparse(const ModelSpec& spec, const Dialect& dialect, const ExpertDialect& experts);
-// One tensor for each expert's projection, or fused (experts.gate_up_proj [E, 2I, D], gate rows first, and experts.down_proj [E, D, I]): by what is `present`.
-std::vector<StoredTensor> sparse_tensors(const Model& model, const TensorNames& present, const ExpertDialect& experts, const Dialect& dialect = {"", ""});
 
 }  // namespace gamut

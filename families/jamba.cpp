@@ -85,7 +85,7 @@ std::vector<StoredTensor> tensors(const Model& model, const TensorNames& present
     const std::string theirs = "model.layers." + std::to_string(i) + ".", ours = "layers." + std::to_string(i) + ".";
     map.whole(theirs + "input_layernorm.weight", ours + "mixer_norm");
     map.whole(theirs + "pre_ff_layernorm.weight", ours + "channel_norm");
-    if (spec.layers[i].mixer.kind == "attention") map.attention(spec, i, {"", ""});
+    if (spec.layers[i].mixer.kind == "attention") map.attention(i);
     else name_mamba(map, theirs + "mamba.", ours + "mixer.");
     if (spec.layers[i].channel.kind == "moe") {
       name_experts(map, model.spec().layers[i].channel, "layers." + std::to_string(i) + ".channel.", theirs, kExperts, present);

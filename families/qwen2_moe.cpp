@@ -15,7 +15,7 @@ constexpr ExpertDialect kExperts{.hidden_key = "moe_intermediate_size",
                                  .shared_hidden_key = "shared_expert_intermediate_size",
                                  .shared_hidden = 5632,
                                  .shared_gate = true,
-                                 .dense_layers = true};
+                                 .dense_hidden = 5632};
 
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 151936, .width = 2048, .layers = 24, .heads = 16, .kv_heads = 16, .positions = 32768}, {.hidden = nullptr});

@@ -212,7 +212,6 @@ ModelSpec read_skeleton(Config& cfg, const Dialect& dialect) {
   }
   Component attention{"attention", {{"heads", heads}, {"kv_heads", kv_heads}, {"head_dim", head_dim}}};
   take_rope(cfg, spec, dialect, head_dim, attention);
-  if (dialect.gate) attention.options["gate"] = true;
   if (dialect.qk_norm != QkNorm::none) attention.options["qk_norm"] = dialect.qk_norm == QkNorm::head ? "head" : "all";
   if (dialect.bias == Dialect::Bias::qkv) {
     attention.options["bias"] = true;
@@ -282,10 +281,9 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
   const AttentionOptions a = attention_options(spec, 0);
   const RopeScaling& scaling = a.rotation.scaling;
   if (spec.embedding_norm) return cannot("a norm after the embedding");
-  if (a.gate != dialect.gate) return cannot(dialect.gate ? "attention without a gate" : "gated attention");
-  if (!a.rope || (dialect.rotary == 1 && a.rotation.rotary != a.head_dim) || a.interleaved) return cannot("positions other than rotation of whole heads in halves");
+  if (a.gate) return cannot("gated attention");
+  if (!a.rope || a.rotation.rotary != a.head_dim || a.interleaved) return cannot("positions other than rotation of whole heads in halves");
   if (scaling.kind == "dynamic" && scaling.original_positions != spec.max_positions) return cannot("dynamic rotary scaling from another length than max_positions");
-  if (a.gate_bias != (a.gate && a.bias)) return cannot("other biases in attention");
   if (a.qk_norm != dialect.qk_norm) return cannot(dialect.qk_norm == QkNorm::none ? "normalised queries and keys" : "other normalisation of queries and keys");
   if (a.qk_norm != QkNorm::none && a.norm_eps != spec.norm_eps) return cannot("an epsilon of its own for queries and keys");
   if (a.scale != 1.0 / std::sqrt(static_cast<double>(a.head_dim))) return cannot("a scale of its own for attention");
@@ -304,7 +302,6 @@ Family::Written write_skeleton(const ModelSpec& spec, const Dialect& dialect) {
                  {"initializer_range", spec.init_std}, {"tie_word_embeddings", spec.tied}, {"use_cache", true}, {"torch_dtype", dtype_key(spec.dtype)}};
   if (spec.objective.kind == "prefix") config["gamut_attention"] = "prefix";
   if (dialect.bias == Dialect::Bias::key) config["attention_bias"] = a.bias;
-  if (dialect.rotary != 1) config["partial_rotary_factor"] = static_cast<double>(a.rotation.rotary) / static_cast<double>(a.head_dim);
   if (dialect.windows != Dialect::Windows::none) config["sliding_window"] = window > 0 ? Json(window) : Json();
   if (dialect.windows == Dialect::Windows::switched || dialect.windows == Dialect::Windows::by_layer) config["use_sliding_window"] = window > 0;
   if (dialect.windows == Dialect::Windows::by_layer) {
@@ -354,36 +351,24 @@ void NameMap::stacked(const std::string& name, const std::vector<std::string>& p
   tensors_.push_back(std::move(tensor));
 }
 
-void NameMap::skeleton(const ModelSpec& spec, const Dialect& dialect) {
+void NameMap::skeleton(const ModelSpec& spec) {
   whole("model.embed_tokens.weight", "embedding");
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const std::string theirs = "model.layers." + std::to_string(i) + ".", ours = "layers." + std::to_string(i) + ".";
-    whole(theirs + "input_layernorm.weight", ours + "mixer_norm", 1, dialect.centre);
-    whole(theirs + "post_attention_layernorm.weight", ours + "channel_norm", 1, dialect.centre);
-    if (spec.layers[i].mixer.kind == "attention") attention(spec, i, dialect);
+    whole(theirs + "input_layernorm.weight", ours + "mixer_norm");
+    whole(theirs + "post_attention_layernorm.weight", ours + "channel_norm");
+    if (spec.layers[i].mixer.kind == "attention") attention(i);
   }
-  whole("model.norm.weight", "final_norm", 1, dialect.centre);
+  whole("model.norm.weight", "final_norm");
   if (!spec.tied) whole("lm_head.weight", "head");
 }
 
-void NameMap::attention(const ModelSpec& spec, size_t layer, const Dialect& dialect) {
+void NameMap::attention(size_t layer) {
   const std::string theirs = "model.layers." + std::to_string(layer) + ".self_attn.", ours = "layers." + std::to_string(layer) + ".mixer.";
   for (const auto& [their, our] : {std::pair("q", "query"), std::pair("k", "key"), std::pair("v", "value"), std::pair("o", "output")}) {
-    if (has(ours + our + "_norm")) whole(theirs + their + "_norm.weight", ours + our + "_norm", 1, dialect.centre);
-    if (dialect.gate && our == std::string("query")) continue;
+    optional(theirs + their + "_norm.weight", ours + our + "_norm");
     whole(theirs + their + "_proj.weight", ours + our);
     optional(theirs + their + "_proj.bias", ours + our + "_bias");
-  }
-  if (!dialect.gate) return;
-  const AttentionOptions a = attention_options(spec, layer);
-  for (const bool bias : {false, true}) {
-    const std::string query = ours + (bias ? "query_bias" : "query"), gate = ours + (bias ? "gate_bias" : "gate");
-    if (!has(query)) continue;
-    const int64_t width = bias ? 1 : shape(query)[1], head = a.head_dim * width;
-    StoredTensor both{theirs + (bias ? "q_proj.bias" : "q_proj.weight"), bias ? std::vector<int64_t>{2 * a.heads * a.head_dim} : std::vector<int64_t>{2 * a.heads * a.head_dim, width}, {}};
-    for (int64_t h = 0; h < a.heads; ++h)
-      for (const std::string& name : {query, gate}) both.parts.push_back({name, h * head, head});
-    add(std::move(both));
   }
 }
 

@@ -24,8 +24,6 @@ struct Dialect {
   bool whole_heads = false;  // the width must be a multiple of the heads
   double rotary = 1;         // share of each head that rotates (partial_rotary_factor); 1: the key is not known, unless `partial`
   bool partial = false;
-  bool gate = false;         // attention's result is gated; the gate's rows follow each head's query rows
-  double centre = 0;         // gains are stored less this
 };
 
 // Takes every key of the skeleton and ignores those without influence. The layers' channel mixers are left empty.
@@ -76,9 +74,9 @@ class NameMap {
   }
   void add(StoredTensor tensor) { tensors_.push_back(std::move(tensor)); }
   // Embedding, attention, norms and head; `<layer>.mlp` is the family's.
-  void skeleton(const ModelSpec& spec, const Dialect& dialect = {"", ""});
+  void skeleton(const ModelSpec& spec);
   // self_attn of one layer; skeleton() does it for all that have attention.
-  void attention(const ModelSpec& spec, size_t layer, const Dialect& dialect);
+  void attention(size_t layer);
   std::vector<StoredTensor> take() { return std::move(tensors_); }
 
  private:

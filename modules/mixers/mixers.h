@@ -32,6 +32,7 @@ struct GatedDeltaNetOptions {
   double norm_eps;
   kernels::Activation activation;  // after the convolution
   static GatedDeltaNetOptions take(Config& cfg, const ModelSpec& spec);
+  bool operator==(const GatedDeltaNetOptions&) const = default;
 };
 std::unique_ptr<SequenceMixer> build_gated_deltanet(const BuildContext& ctx, Config& options);
 
