@@ -1,5 +1,5 @@
 // KDA: models of Kimi delta attention alone, in the layout of flash-linear-attention. [Kimi Team 2025]
-#include "families/decoder.h"
+#include "families/fla_layers.h"
 #include "families/kda_layers.h"
 
 namespace gamut::family {
@@ -13,10 +13,8 @@ Component delta(int64_t heads, int64_t head_dim, int64_t value_dim, int64_t conv
 
 void delta_keys(Keys& k, PlainDecoder& d) {
   KdaOptions o{.heads = 16, .key_dim = 128, .value_dim = 128, .conv = 4, .beta_scale = 1};
+  fla_needs(k, d, "kda");
   if (!k.reading()) {
-    if (!d.other || d.other->kind != "kda") throw Error({.who = "model", .what = "layers other than Kimi delta attention"});
-    for (const bool other : d.others)
-      if (!other) throw Error({.who = "model", .what = "layers other than Kimi delta attention"});
     o = kda_options(*d.other, d.spec);
     if (!(o == kda_options(delta(o.heads, o.key_dim, o.value_dim, o.conv, o.beta_scale == 2), d.spec)))
       throw Error({.who = "model", .what = "another form of Kimi delta attention"});
@@ -34,43 +32,18 @@ void delta_keys(Keys& k, PlainDecoder& d) {
   if (k.reading()) {
     if (const Json heads = k.config().take_json("num_v_heads"); !heads.is_null() && heads != o.heads)
       k.config().reject("num_v_heads", "is " + heads.dump() + "; as many heads of values as of keys (" + std::to_string(o.heads) + ") are supported");
-    k.only("attn", Json(), "layers of softmax attention");
   }
   k.only("use_short_conv", true, "layers without convolutions");
   k.only("safe_gate", false, "decays with a bound");
-  k.ignore({"attn_mode", "fuse_norm", "fuse_swiglu", "fuse_cross_entropy", "fuse_linear_cross_entropy", "use_l2warp"}, "how, not what, is computed");
   k.only("lower_bound", Json(), "decays with a bound");
-  k.only("elementwise_affine", true, "norms without weights");
 }
 
-void keys(Keys& k, PlainDecoder& d) {
-  ModelSpec& spec = d.spec;
-  auto layers = static_cast<int64_t>(d.others.size());
-  k.integer("vocab_size", spec.vocab, 32000, 1, int64_t{1} << 31);
-  k.integer("hidden_size", spec.width, 2048, 1, 1 << 20);
-  k.integer("num_hidden_layers", layers, 24, 1, 4096);
-  k.integer("max_position_embeddings", spec.max_positions, 2048, 1, 1 << 24);
-  k.number("norm_eps", spec.norm_eps, 1e-6, 0, 1);
-  k.integer_or_null("intermediate_size", d.hidden, 0);
-  if (k.reading()) {
-    int64_t ratio = 4;
-    k.integer_or_null("hidden_ratio", ratio, 4);
-    if (ratio == 0) ratio = 4;
-    if (d.hidden == 0) d.hidden = (spec.width * ratio * 2 / 3 + 255) / 256 * 256;
-    d.others.assign(static_cast<size_t>(layers), true);
-    d.attention.resize(d.others.size());
-  }
-  k.activation("hidden_act", d, "silu");
-  delta_keys(k, d);
-  common(k, d, false);
-}
-
+void keys(Keys& k, PlainDecoder& d) { fla_keys(k, d, {}, delta_keys); }
 void name_other(NameMap& map, const std::string& theirs, const std::string& ours, const ModelSpec&, size_t) {
   name_kda(map, theirs + "attn.", ours, {{map.shape(ours + "decay_rate")[0]}, "f_proj.0", "f_proj.1", "g_proj.0", "g_proj.1"});
 }
 
-constexpr DecoderFamily kFamily{"kda",   "KDAForCausalLM", keys,      {.embedding = "model.embeddings", .mixer_norm = "attn_norm", .channel_norm = "mlp_norm"},
-                                nullptr, nullptr,          name_other};
+constexpr DecoderFamily kFamily{"kda", "KDAForCausalLM", keys, kFlaNames, nullptr, nullptr, name_other};
 
 }  // namespace
 

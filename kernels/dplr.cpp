@@ -1,14 +1,18 @@
 #include "kernels/dplr.h"
 
+#include <algorithm>
+
 #include "kernels/ref/dplr.h"
 #include "kernels/simd/kernels.h"
 
 namespace gamut::kernels {
 
-// The states of one chunk and a gradient, in rows of whole vectors; the reference also takes this memory, in double for f64.
+// What the reference takes: the states of a chunk and a gradient; or the vector tiers on the widest vectors, if that is more.
 int64_t dplr_scratch(DType dtype, int64_t k, int64_t v) {
-  const int64_t vp = (v + 15) / 16 * 16;
-  return static_cast<int64_t>(dtype == DType::f64 ? sizeof(double) : sizeof(float)) * ((kDplrChunk + 2) * k * vp + (kDplrChunk + 2) * vp + 64);
+  constexpr int64_t c = kDplrChunk;
+  const int64_t kp = (k + 15) / 16 * 16, vp = (v + 15) / 16 * 16;
+  const int64_t ref = (c + 2) * k * v + (c + 2) * v, vectors = (15 * c + 2) * kp + 7 * c * vp + 4 * kp * vp + 8 * c * c;
+  return dtype == DType::f64 ? static_cast<int64_t>(sizeof(double)) * ref : static_cast<int64_t>(sizeof(float)) * std::max(ref, vectors);
 }
 
 GAMUT_ROW_KERNEL(dplr_forward, DplrForwardFn)

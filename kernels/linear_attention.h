@@ -20,14 +20,14 @@ namespace gamut::kernels {
 constexpr int64_t kAttentionChunk = 64;
 
 // One sequence and the `heads` neighbouring value heads that share one query/key head. Rows of token t: q + t·q_stride [K],
-// key likewise, value + t·v_stride [heads, V], decay and beta + t·gate_stride [heads].
+// key likewise, value + t·v_stride [heads, V], beta + t·gate_stride and decay + t·decay_stride [heads].
 template <class T> struct LinearAttentionForward {
   using P = accumulator<T>;
   int64_t tokens, heads, k, v;
   bool delta;
   P scale;
   const T *q, *key, *value;
-  int64_t q_stride, k_stride, v_stride, gate_stride;
+  int64_t q_stride, k_stride, v_stride, gate_stride, decay_stride;  // decay_stride 0: the same for every token
   const P* decay;   // ? g ≤ 0; null: 0
   const P* beta;    // ? null: 1
   const P* skip_H;  // ? null: 0
@@ -45,7 +45,7 @@ template <class T> struct LinearAttentionBackward {
   P *d_q, *d_key;                     // rows [K] dq_stride apart; summed over the heads; overwritten
   int64_t dq_stride;
   T* d_value;                         // like value; overwritten
-  P *d_decay, *d_beta;                // ? like decay, beta; overwritten
+  P *d_decay, *d_beta;                // ? like beta; overwritten
   P* d_skip_H;                        // ? overwritten
 };
 int64_t linear_attention_scratch(DType dtype, int64_t k, int64_t v);

@@ -18,6 +18,7 @@ enum class Formula : uint8_t {
   softcap,              // c0·tanh(c1·a)
   clip,                 // a between c0 and c1
   sigmoid,              // σ(a)
+  log_sigmoid,          // c0·ln σ(a)
   sigmoid_plus,         // σ(a + p)
   times,                // a·b
   minus_times,          // −a·b
@@ -41,6 +42,7 @@ struct FormulaInputs {
     case Formula::softcap:
     case Formula::clip:
     case Formula::sigmoid:
+    case Formula::log_sigmoid:
       return {1, 0};
     case Formula::sigmoid_plus:
     case Formula::times_vector:

@@ -14,7 +14,7 @@ struct Sizes {
 template <class T> kernels::DplrForward<T> head_of(const Dplr& in, const Sizes& s, int64_t i, std::byte* scratch) {
   using P = accumulator<T>;
   const int64_t row = i / s.h * s.t * s.h + i % s.h;  // of the head at the first token
-  return {.tokens = s.t, .k = s.k, .v = s.v, .k_stride = s.h * s.k, .v_stride = s.h * s.v, .q = in.q.data<T>() + row * s.k, .key = in.k.data<T>() + row * s.k,
+  return {.tokens = s.t, .k = s.k, .v = s.v, .k_stride = s.h * s.k, .v_stride = s.h * s.v, .scale = static_cast<P>(in.scale), .early = in.early, .q = in.q.data<T>() + row * s.k, .key = in.k.data<T>() + row * s.k,
           .value = in.v.data<T>() + row * s.v, .a = in.a ? in.a.data<T>() + row * s.k : nullptr, .b = in.b ? in.b.data<T>() + row * s.k : nullptr,
           .decay = in.decay.data<P>() + row * s.k, .state = nullptr, .starts = nullptr, .out = nullptr, .scratch = scratch};
 }
@@ -28,7 +28,6 @@ Tensor dplr(Tape& tape, const Dplr& in, const Tensor& given) {
   if (in.a) fits = fits && in.b && in.a.shape() == q && in.b.shape() == q;
   if (!fits) throw Error({.who = "dplr", .what = "q " + q.text() + ", k " + in.k.shape().text() + ", v " + v.text() + " and decay " + in.decay.shape().text() + " do not fit together"});
   const Sizes s{q[0], q[1], q[2], q[3], v[3]};
-  if (s.k > 1024) throw Error({.who = "dplr", .what = "keys of " + std::to_string(s.k) + " numbers", .hint = "1024 at most"});
   if (given && given.shape() != Shape{s.b, s.h, s.k, s.v}) throw Error({.who = "dplr", .what = "a state " + given.shape().text() + ", expected " + Shape{s.b, s.h, s.k, s.v}.text()});
   const DType type = in.v.dtype(), p = parameter_dtype(type);
   const Tensor y = tape.output(v, type, {in.q, in.k, in.v, in.a, in.b, in.decay});

@@ -11,9 +11,11 @@ struct Dplr {
   Tensor v;        // [B, T, H, V]
   Tensor a, b;     // ? [B, T, H, K], both or none
   Tensor decay;    // [B, T, H, K] f32 (f64): g ≤ 0
+  double scale = 1;
+  bool early = false;  // q reads the state before its token
 };
 
-// S ← diag(e^g)·S + bᵀ(a·S) + kᵀv;  o = q·S (kernels/dplr.h). Result like v. `state` [B, H, K, V] f32 (f64), when given, is what S
+// S ← diag(e^g)·S + bᵀ(a·S) + kᵀv;  o = scale·q·S, or before that with `early` (kernels/dplr.h). Result like v. `state` [B, H, K, V] f32 (f64), when given, is what S
 // begins with and afterwards what it ended with; it takes no gradient. For gradients, S is kept before every chunk of 16 tokens.
 Tensor dplr(Tape& tape, const Dplr& in, const Tensor& state = Tensor());
 

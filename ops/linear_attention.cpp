@@ -33,11 +33,11 @@ Task task_of(int64_t i, const Sizes& s) {
 template <class T> kernels::LinearAttentionForward<T> forward_of(const LinearAttention& in, const Sizes& s, const Task& task, std::byte* scratch) {
   using P = accumulator<T>;
   const int64_t row = task.row * s.t;
-  const auto gate = [&](const Tensor& t) { return t ? t.data<P>() + row * s.h + task.first : nullptr; };
+  const int64_t decay_stride = in.decay && in.decay.shape().rank() > 1 ? s.h : 0;
   return {.tokens = s.t, .heads = task.heads, .k = s.k, .v = s.v, .delta = in.delta, .scale = static_cast<P>(in.scale),
           .q = in.q.data<T>() + (row * s.g + task.group) * s.k, .key = in.k.data<T>() + (row * s.g + task.group) * s.k,
-          .value = in.v.data<T>() + (row * s.h + task.first) * s.v, .q_stride = s.g * s.k, .k_stride = s.g * s.k, .v_stride = s.h * s.v, .gate_stride = s.h,
-          .decay = gate(in.decay), .beta = gate(in.beta), .skip_H = in.skip_H ? in.skip_H.data<P>() + task.first : nullptr, .state = nullptr, .starts = nullptr,
+          .value = in.v.data<T>() + (row * s.h + task.first) * s.v, .q_stride = s.g * s.k, .k_stride = s.g * s.k, .v_stride = s.h * s.v, .gate_stride = s.h, .decay_stride = decay_stride,
+          .decay = in.decay ? in.decay.data<P>() + row * decay_stride + task.first : nullptr, .beta = in.beta ? in.beta.data<P>() + row * s.h + task.first : nullptr, .skip_H = in.skip_H ? in.skip_H.data<P>() + task.first : nullptr, .state = nullptr, .starts = nullptr,
           .out = nullptr, .out_stride = s.h * s.v, .scratch = scratch};
 }
 
@@ -52,7 +52,8 @@ void check(const LinearAttention& in, const Tensor& state) {
   const bool fits = q.rank() == 4 && q == k && v.rank() == 4 && v[0] == q[0] && v[1] == q[1] && v[2] % q[2] == 0;
   if (!fits) throw Error({.who = "linear_attention", .what = "q " + q.text() + ", k " + k.text() + " and v " + v.text() + " do not fit: expected [B, T, G, K] twice and [B, T, H, V] with G dividing H"});
   const Shape gate{v[0], v[1], v[2]}, kept{v[0], v[2], q[3], v[3]};
-  for (const Tensor& t : {in.decay, in.beta})
+  const bool constant = in.decay && in.decay.shape() == Shape{v[2]} && !in.decay.needs_grad();
+  for (const Tensor& t : {constant ? Tensor() : in.decay, in.beta})
     if (t && t.shape() != gate) throw Error({.who = "linear_attention", .what = "a gate " + t.shape().text() + ", expected " + gate.text()});
   if (in.skip_H && in.skip_H.elements() != v[2]) throw Error({.who = "linear_attention", .what = "skip " + in.skip_H.shape().text() + ", expected one number for each of " + std::to_string(v[2]) + " heads"});
   if (state && state.shape() != kept) throw Error({.who = "linear_attention", .what = "a state " + state.shape().text() + ", expected " + kept.text()});
@@ -92,7 +93,7 @@ Tensor linear_attention(Tape& tape, const LinearAttention& in, const Tensor& giv
     t.count("linear_attention", {.matmul_flops = 2.5 * flops, .bytes = 2 * bytes});
     // Parts of a group each have their own gradient of q and k.
     const Tensor dq = t.empty({s.parts, s.b, s.t, s.g, s.k}, p), dk = t.empty({s.parts, s.b, s.t, s.g, s.k}, p), dv = t.empty(in.v.shape(), type);
-    const Tensor d_decay = in.decay ? t.empty(in.decay.shape(), p) : Tensor(), d_beta = in.beta ? t.empty(in.beta.shape(), p) : Tensor();
+    const Tensor d_decay = in.decay && in.decay.needs_grad() ? t.empty(in.decay.shape(), p) : Tensor(), d_beta = in.beta ? t.empty(in.beta.shape(), p) : Tensor();
     const Tensor d_skip = in.skip_H ? t.empty({s.b, s.h}, p) : Tensor();
     const Tensor dq_sum = t.empty(in.q.shape(), type), dk_sum = t.empty(in.k.shape(), type);
     const Tensor skip_sum = in.skip_H ? t.sum_slot(in.skip_H.grad()) : Tensor();
@@ -125,7 +126,7 @@ Tensor linear_attention(Tape& tape, const LinearAttention& in, const Tensor& giv
     t.give(in.q.grad(), dq_sum);
     t.give(in.k.grad(), dk_sum);
     t.give(in.v.grad(), dv);
-    if (in.decay) t.give(in.decay.grad(), d_decay);
+    if (d_decay) t.give(in.decay.grad(), d_decay);
     if (in.beta) t.give(in.beta.grad(), d_beta);
   });
   return y;

@@ -10,7 +10,7 @@ namespace gamut::ops {
 struct LinearAttention {
   Tensor q, k;      // [B, T, G, K]
   Tensor v;         // [B, T, H, V]
-  Tensor decay;     // ? [B, T, H] f32 (f64): g ≤ 0; absent: 0
+  Tensor decay;     // ? [B, T, H] f32 (f64): g ≤ 0; or [H], the same for every token and without a gradient; absent: 0
   Tensor beta;      // ? [B, T, H] f32 (f64); absent: 1
   Tensor skip_H;    // ? [H] f32 (f64)
   double scale = 1;

@@ -197,63 +197,180 @@ class Rwkv7(Plain):
         return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
 
 
-class Kda(Plain):
-    """Kimi delta attention [Kimi Team 2025] and gated feed-forward layers, with the tensor names of flash-linear-attention's folders."""
-    model_type, architecture = "kda", "KDAForCausalLM"
-
-    def __init__(self, config):
-        super().__init__()
-        c = self.config = SimpleNamespace(**config)
-        d, keys, values, rank = c.hidden_size, c.num_heads * c.head_dim, int(c.num_heads * c.head_dim * c.expand_v), int(c.head_dim * c.expand_v)
-        self.model = nn.Module()
-        self.model.embeddings, self.model.layers, self.model.norm = nn.Embedding(c.vocab_size, d), nn.ModuleList(), nn.RMSNorm(d, c.norm_eps)
-        for _ in range(c.num_hidden_layers):
-            layer, attn, mlp = nn.Module(), nn.Module(), nn.Module()
-            layer.attn_norm, layer.mlp_norm, layer.attn, layer.mlp = nn.RMSNorm(d, c.norm_eps), nn.RMSNorm(d, c.norm_eps), attn, mlp
-            for name, width in ("q", keys), ("k", keys), ("v", values):
-                setattr(attn, name + "_proj", nn.Linear(d, width, bias=False))
-                setattr(attn, name + "_conv1d", nn.Conv1d(width, width, c.conv_size, groups=width, padding=c.conv_size - 1, bias=False))
-            attn.f_proj = nn.Sequential(nn.Linear(d, rank, bias=False), nn.Linear(rank, keys, bias=False))
-            attn.g_proj = nn.Sequential(nn.Linear(d, rank, bias=False), nn.Linear(rank, values))
-            attn.b_proj, attn.o_proj, attn.o_norm = nn.Linear(d, c.num_heads, bias=False), nn.Linear(values, d, bias=False), nn.RMSNorm(rank, c.norm_eps)
-            attn.A_log, attn.dt_bias = nn.Parameter(torch.zeros(c.num_heads)), nn.Parameter(torch.zeros(keys))
-            for name, wide, narrow in ("gate", c.intermediate_size, d), ("up", c.intermediate_size, d), ("down", d, c.intermediate_size):
-                setattr(mlp, name + "_proj", nn.Linear(narrow, wide, bias=False))
-            self.model.layers.append(layer)
-        self.lm_head = nn.Linear(d, c.vocab_size, bias=False)
-
-    def _mix(self, a, x):
-        c, (b, t, _) = self.config, x.shape
-        h = c.num_heads
-        q, k, v = (F.silu(getattr(a, name + "_conv1d")(getattr(a, name + "_proj")(x).mT)[..., :t].mT).view(b, t, h, -1) for name in "qkv")
-        q, k = (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6) for y in (q, k))
-        decay = torch.exp(-a.A_log.exp()[:, None] * F.softplus(a.f_proj(x) + a.dt_bias).view(b, t, h, -1))
-        beta = torch.sigmoid(a.b_proj(x)) * (2 if c.allow_neg_eigval else 1)
-        state, rows = x.new_zeros(b, h, k.shape[-1], v.shape[-1]), []
-        for i in range(t):
-            state = decay[:, i, :, :, None] * state
-            new = beta[:, i, :, None] * (v[:, i] - torch.einsum("bhk,bhkv->bhv", k[:, i], state))
-            state = state + torch.einsum("bhk,bhv->bhkv", k[:, i], new)
-            rows.append(torch.einsum("bhk,bhkv->bhv", q[:, i], state) * k.shape[-1] ** -0.5)
-        o = a.o_norm(torch.stack(rows, 1)) * torch.sigmoid(a.g_proj(x)).view(b, t, h, -1)
-        return a.o_proj(o.flatten(2))
-
-    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
-        x = self.model.embeddings(input_ids)
-        for layer in self.model.layers:
-            x = x + self._mix(layer.attn, layer.attn_norm(x))
-            y, m = layer.mlp_norm(x), layer.mlp
-            x = x + m.down_proj(F.silu(m.gate_proj(y)) * m.up_proj(y))
-        logits = self.lm_head(self.model.norm(x))
-        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
-
-
 def turned(x, theta):
     """Rotary positions of [B, T, H, K], halves of a head turning together."""
     half = x.shape[-1] // 2
     angle = torch.arange(x.shape[1], dtype=x.dtype)[:, None, None] * theta ** (-torch.arange(half, dtype=x.dtype) / half)
     a, b = x.chunk(2, -1)
     return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
+
+
+class Fla(Plain):
+    """Layers of a recurrence and a gated feed-forward layer, with the tensor names of flash-linear-attention's folders."""
+
+    def __init__(self, config):
+        super().__init__()
+        c = self.config = SimpleNamespace(**config)
+        d = c.hidden_size
+        self.model = nn.Module()
+        self.model.embeddings, self.model.layers, self.model.norm = nn.Embedding(c.vocab_size, d), nn.ModuleList(), nn.RMSNorm(d, c.norm_eps)
+        for _ in range(c.num_hidden_layers):
+            layer, attn, mlp = nn.Module(), nn.Module(), nn.Module()
+            layer.attn_norm, layer.mlp_norm, layer.attn, layer.mlp = nn.RMSNorm(d, c.norm_eps), nn.RMSNorm(d, c.norm_eps), attn, mlp
+            self._build(attn, c, d)
+            for name, wide, narrow in ("gate", c.intermediate_size, d), ("up", c.intermediate_size, d), ("down", d, c.intermediate_size):
+                setattr(mlp, name + "_proj", nn.Linear(narrow, wide, bias=False))
+            self.model.layers.append(layer)
+        self.lm_head = nn.Linear(d, c.vocab_size, bias=False)
+
+    @staticmethod
+    def _project(attn, d, **widths):
+        for name, width in widths.items():
+            setattr(attn, name + "_proj", nn.Linear(d, width, bias=False))
+
+    @staticmethod
+    def _convolve(attn, taps, **widths):
+        for name, width in widths.items():
+            setattr(attn, name + "_conv1d", nn.Conv1d(width, width, taps, groups=width, padding=taps - 1, bias=False))
+
+    @staticmethod
+    def _inputs(a, x, heads):
+        """q, k, v [B, T, H, _], after their convolutions and SiLU where there are some; of all: SiLU of what has none."""
+        b, t, _ = x.shape
+        ys = [getattr(a, name + "_proj")(x) for name in "qkv"]
+        if hasattr(a, "q_conv1d"):
+            ys = [getattr(a, name + "_conv1d")(y.mT)[..., :t].mT for name, y in zip("qkv", ys)]
+        return [F.silu(y).view(b, t, -1, y.shape[-1] // h) for y, h in zip(ys, heads)]
+
+    @staticmethod
+    def _recur(q, k, v, decay, beta=None):
+        """S <- decay * S + k^T d, o = q S / sqrt(K): d = v, or with beta the delta rule's beta (v - k S). decay [B, T, H, K or 1]."""
+        b, t, h, n = k.shape
+        state, rows = v.new_zeros(b, h, n, v.shape[-1]), []
+        for i in range(t):
+            state = decay[:, i, :, :, None] * state
+            new = v[:, i]
+            if beta is not None:
+                new = beta[:, i, :, None] * (new - torch.einsum("bhk,bhkv->bhv", k[:, i], state))
+            state = state + torch.einsum("bhk,bhv->bhkv", k[:, i], new)
+            rows.append(torch.einsum("bhk,bhkv->bhv", q[:, i], state) * n ** -0.5)
+        return torch.stack(rows, 1)
+
+    @staticmethod
+    def _unit(*ys):
+        return [y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6) for y in ys]
+
+    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+        x = self.model.embeddings(input_ids)
+        for layer in self.model.layers:
+            x = x + layer.attn.o_proj(self._mix(layer.attn, layer.attn_norm(x)).flatten(2))
+            y, m = layer.mlp_norm(x), layer.mlp
+            x = x + m.down_proj(F.silu(m.gate_proj(y)) * m.up_proj(y))
+        logits = self.lm_head(self.model.norm(x))
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
+
+
+class Kda(Fla):
+    """Kimi delta attention [Kimi Team 2025]."""
+
+    model_type, architecture = "kda", "KDAForCausalLM"
+
+    def _build(self, attn, c, d):
+        keys, values, rank = c.num_heads * c.head_dim, int(c.num_heads * c.head_dim * c.expand_v), int(c.head_dim * c.expand_v)
+        for name, width in ("q", keys), ("k", keys), ("v", values):
+            self._project(attn, d, **{name: width})
+            self._convolve(attn, c.conv_size, **{name: width})
+        attn.f_proj = nn.Sequential(nn.Linear(d, rank, bias=False), nn.Linear(rank, keys, bias=False))
+        attn.g_proj = nn.Sequential(nn.Linear(d, rank, bias=False), nn.Linear(rank, values))
+        attn.b_proj, attn.o_proj, attn.o_norm = nn.Linear(d, c.num_heads, bias=False), nn.Linear(values, d, bias=False), nn.RMSNorm(rank, c.norm_eps)
+        attn.A_log, attn.dt_bias = nn.Parameter(torch.zeros(c.num_heads)), nn.Parameter(torch.zeros(keys))
+
+    def _mix(self, a, x):
+        c = self.config
+        q, k, v = self._inputs(a, x, [c.num_heads] * 3)
+        decay = torch.exp(-a.A_log.exp()[:, None] * F.softplus(a.f_proj(x) + a.dt_bias).view(k.shape))
+        beta = torch.sigmoid(a.b_proj(x)) * (2 if c.allow_neg_eigval else 1)
+        return a.o_norm(self._recur(*self._unit(q, k), v, decay, beta)) * torch.sigmoid(a.g_proj(x)).view(v.shape)
+
+
+class DeltaNet(Fla):
+    """DeltaNet [Yang et al. 2024] and, with heads of values, Gated DeltaNet [Yang et al. 2024]."""
+
+    model_type, architecture = "delta_net", "DeltaNetForCausalLM"
+
+    def _sizes(self, c):  # heads of keys and values, their widths
+        return c.num_heads, c.num_heads, int(c.hidden_size * c.expand_k) // c.num_heads, int(c.hidden_size * c.expand_v) // c.num_heads
+
+    def _build(self, attn, c, d):
+        heads, value_heads, keys, values = self._sizes(c)
+        self._project(attn, d, q=heads * keys, k=heads * keys, v=value_heads * values, b=value_heads)
+        attn.o_proj, attn.o_norm = nn.Linear(value_heads * values, d, bias=False), nn.RMSNorm(values, c.norm_eps)
+        if c.use_short_conv:
+            self._convolve(attn, c.conv_size, q=heads * keys, k=heads * keys, v=value_heads * values)
+        if c.use_gate:
+            self._project(attn, d, g=value_heads * values)
+
+    def _decay(self, a, x):
+        return torch.ones_like(a.b_proj(x))
+
+    def _mix(self, a, x):
+        c = self.config
+        heads, value_heads, _, _ = self._sizes(c)
+        q, k, v = self._inputs(a, x, (heads, heads, value_heads))
+        q, k = (y.repeat_interleave(value_heads // heads, 2) for y in self._unit(q, k))
+        beta = torch.sigmoid(a.b_proj(x)) * (2 if c.allow_neg_eigval else 1)
+        o = a.o_norm(self._recur(q, k, v, self._decay(a, x)[..., None], beta))
+        return o * F.silu(a.g_proj(x)).view(v.shape) if c.use_gate else o
+
+
+class GatedDeltaNet(DeltaNet):
+    model_type, architecture = "gated_deltanet", "GatedDeltaNetForCausalLM"
+
+    def _sizes(self, c):
+        return c.num_heads, c.num_v_heads, c.head_dim, int(c.head_dim * c.expand_v)
+
+    def _build(self, attn, c, d):
+        super()._build(attn, c, d)
+        self._project(attn, d, a=c.num_v_heads)
+        attn.A_log, attn.dt_bias = nn.Parameter(torch.zeros(c.num_v_heads)), nn.Parameter(torch.zeros(c.num_v_heads))
+
+    def _decay(self, a, x):
+        return torch.exp(-a.A_log.exp() * F.softplus(a.a_proj(x) + a.dt_bias))
+
+
+class Gla(Fla):
+    """Gated linear attention [Yang et al. 2023]."""
+
+    model_type, architecture = "gla", "GLAForCausalLM"
+
+    def _build(self, attn, c, d):
+        keys, values = round(d * c.expand_k), round(d * c.expand_v)
+        self._project(attn, d, q=keys, k=keys, v=values, g=values)
+        attn.o_proj, attn.g_norm_swish_gate = nn.Linear(values, d, bias=False), nn.RMSNorm(values // c.num_heads, c.norm_eps)
+        attn.gk_proj = nn.Sequential(nn.Linear(d, 16, bias=False), nn.Linear(16, keys))
+
+    def _mix(self, a, x):
+        b, t, _ = x.shape
+        q, k, v, g = (getattr(a, name + "_proj")(x).view(b, t, self.config.num_heads, -1) for name in "qkvg")
+        decay = (F.logsigmoid(a.gk_proj(x)) / 16).clamp_min(self.config.clamp_min)
+        return a.g_norm_swish_gate(self._recur(q, k, v, decay.exp().view(k.shape))) * F.silu(g)
+
+
+class RetNet(Fla):
+    """Retention [Sun et al. 2023], with norms that have weights."""
+
+    model_type, architecture = "retnet", "RetNetForCausalLM"
+
+    def _build(self, attn, c, d):
+        keys, values = round(d * c.expand_k), round(d * c.expand_v)
+        self._project(attn, d, q=keys, k=keys, v=values, g=values)
+        attn.o_proj, attn.g_norm_swish_gate = nn.Linear(values, d, bias=False), nn.RMSNorm(values // c.num_heads, c.norm_eps)
+
+    def _mix(self, a, x):
+        (b, t, _), h = x.shape, self.config.num_heads
+        q, k, v, g = (getattr(a, name + "_proj")(x).view(b, t, h, -1) for name in "qkvg")
+        decay = (1 - 2.0 ** (-5 - torch.arange(h, dtype=x.dtype))).expand(b, t, h)
+        return a.g_norm_swish_gate(self._recur(turned(q, 10000.0), turned(k, 10000.0), v, decay[..., None])) * F.silu(g)
 
 
 class Grok1(Plain):

@@ -27,12 +27,13 @@ template <class T> void dplr_forward(const DplrForward<T>& f) {
   P* u = reinterpret_cast<P*>(f.scratch);
   for (int64_t t = 0; t < f.tokens; ++t) {
     if (f.starts && t % kDplrChunk == 0) std::copy_n(f.state, f.k * f.v, f.starts + t / kDplrChunk * f.k * f.v);
-    advance(f, t, f.state, f.state, u);
+    if (!f.early) advance(f, t, f.state, f.state, u);
     for (int64_t j = 0; j < f.v; ++j) {
       P sum = 0;
       for (int64_t i = 0; i < f.k; ++i) sum += static_cast<P>(f.q[t * f.k_stride + i]) * f.state[i * f.v + j];
-      f.out[t * f.v_stride + j] = static_cast<T>(sum);
+      f.out[t * f.v_stride + j] = static_cast<T>(f.scale * sum);
     }
+    if (f.early) advance(f, t, f.state, f.state, u);
   }
 }
 
@@ -49,15 +50,18 @@ template <class T> void dplr_backward(const DplrBackward<T>& b) {
     for (int64_t c = count - 1; c >= 0; --c) {
       const int64_t kt = (first + c) * f.k_stride, vt = (first + c) * f.v_stride;
       const P *before = states + c * size, *after = before + size, *u_t = u + c * f.v;
-      for (int64_t i = 0; i < f.k; ++i) {
-        P d_q = 0;
-        for (int64_t j = 0; j < f.v; ++j) {
-          const P d_out = static_cast<P>(b.d_out[vt + j]);
-          d_q += after[i * f.v + j] * d_out;
-          ds[i * f.v + j] += static_cast<P>(f.q[kt + i]) * d_out;
+      const auto undo_reading = [&](const P* state) {
+        for (int64_t i = 0; i < f.k; ++i) {
+          P d_q = 0;
+          for (int64_t j = 0; j < f.v; ++j) {
+            const P d_out = f.scale * static_cast<P>(b.d_out[vt + j]);
+            d_q += state[i * f.v + j] * d_out;
+            ds[i * f.v + j] += static_cast<P>(f.q[kt + i]) * d_out;
+          }
+          b.d_q[kt + i] = static_cast<T>(d_q);
         }
-        b.d_q[kt + i] = static_cast<T>(d_q);
-      }
+      };
+      if (!f.early) undo_reading(after);
       for (int64_t j = 0; j < f.v; ++j) {
         P d_value = 0;
         du[j] = 0;
@@ -84,6 +88,7 @@ template <class T> void dplr_backward(const DplrBackward<T>& b) {
         b.d_a[kt + i] = static_cast<T>(d_a);
         b.d_b[kt + i] = static_cast<T>(d_b);
       }
+      if (f.early) undo_reading(before);
     }
   }
 }

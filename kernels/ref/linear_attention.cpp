@@ -15,7 +15,7 @@ template <class T> struct Step {
 };
 template <class T> Step<T> step_of(const LinearAttentionForward<T>& a, int64_t t, int64_t h) {
   Step<T> s{.q = a.q + t * a.q_stride, .key = a.key + t * a.k_stride, .value = a.value + t * a.v_stride + h * a.v};
-  if (a.decay) s.decay = std::exp(a.decay[t * a.gate_stride + h]);
+  if (a.decay) s.decay = std::exp(a.decay[t * a.decay_stride + h]);
   if (a.beta) s.beta = a.beta[t * a.gate_stride + h];
   if (a.skip_H) s.skip = a.skip_H[h];
   return s;

@@ -1,43 +1,12 @@
 // Linear attention in chunks, by products of small matrices. Notation and sources: kernels/linear_attention.h.
+#include "kernels/simd/chunk.h"
 #include "kernels/simd/kernels.h"
 #include "kernels/simd/math.h"
-#include "kernels/simd/small_gemm.h"
 
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
 constexpr int64_t kC = kAttentionChunk;
-
-GAMUT_INLINE int64_t whole_vectors(int64_t n) { return (n + W - 1) / W * W; }
-
-// Hands out pieces of the scratch memory.
-struct Pieces {
-  float* next;
-  float* take(int64_t floats) {
-    float* p = next;
-    next += (floats + 15) / 16 * 16;
-    return p;
-  }
-};
-
-// to [count, padded] = rows of `from`, zeros beyond n.
-template <class T> void gather_rows(const T* from, int64_t stride, int64_t count, int64_t n, float factor, float* to, int64_t padded) {
-  for (int64_t r = 0; r < count; ++r) {
-    for (int64_t i = n / W * W; i < padded; i += W) store(to + r * padded + i, F{});
-    sweep(n, [&](int64_t i, auto part) GAMUT_INLINED { store(to + r * padded + i, factor * load(from + r * stride + i, part), part); });
-  }
-}
-
-// to [columns, to_row] = fromᵀ for from [rows, from_row], both in whole vectors; rows beyond `rows` count as zeros.
-void transposed(const float* from, int64_t rows, int64_t columns, int64_t from_row, float* to, int64_t to_row) {
-  for (int64_t r = 0; r < rows; r += W)
-    for (int64_t c = 0; c < columns; c += W) {
-      F x[W];
-      for (int i = 0; i < W; ++i) x[i] = r + i < rows ? load(from + (r + i) * from_row + c) : F{};
-      transpose(x);
-      for (int i = 0; i < W; ++i) store(to + (c + i) * to_row + r, x[i]);
-    }
-}
 
 // What the decays of one chunk and head make: e^G, e^(G_C − G), Γ with zeros above the diagonal.
 struct Decays {
@@ -74,31 +43,6 @@ void strictly_lower(const float* a, const float* factor, int64_t count, float* o
       store(out + r * kC + i, select(iota() + static_cast<int32_t>(i) < static_cast<int32_t>(r), factor[r] * load(a + r * kC + i), F{}));
 }
 
-constexpr int64_t kSolveRows = 8;
-// x ← (I + L)⁻¹·x with minus_l = −L strictly lower; transposed: (I + L)⁻ᵀ·x.
-void solve(const float* minus_l, int64_t count, float* x, int64_t vp) {
-  for (int64_t r0 = 0; r0 < count; r0 += kSolveRows) {
-    const int64_t r1 = r0 + kSolveRows < count ? r0 + kSolveRows : count;
-    if (r0 > 0) small_gemm({minus_l + r0 * kC, kC, 1}, r1 - r0, r0, Zeros::none, x, vp, vp, x + r0 * vp, vp, true);
-    for (int64_t r = r0 + 1; r < r1; ++r)
-      for (int64_t i = r0; i < r; ++i) {
-        const F l = set1(minus_l[r * kC + i]);
-        for (int64_t j = 0; j < vp; j += W) store(x + r * vp + j, madd(l, load(x + i * vp + j), load(x + r * vp + j)));
-      }
-  }
-}
-void solve_transposed(const float* minus_l, int64_t count, float* x, int64_t vp) {
-  for (int64_t r0 = (count - 1) / kSolveRows * kSolveRows; r0 >= 0; r0 -= kSolveRows) {
-    const int64_t r1 = r0 + kSolveRows < count ? r0 + kSolveRows : count;
-    if (r1 < count) small_gemm({minus_l + r1 * kC + r0, 1, kC}, r1 - r0, count - r1, Zeros::none, x + r1 * vp, vp, vp, x + r0 * vp, vp, true);
-    for (int64_t r = r1 - 2; r >= r0; --r)
-      for (int64_t i = r + 1; i < r1; ++i) {
-        const F l = set1(minus_l[i * kC + r]);
-        for (int64_t j = 0; j < vp; j += W) store(x + r * vp + j, madd(l, load(x + i * vp + j), load(x + r * vp + j)));
-      }
-  }
-}
-
 // β of the chunk's rows, 1 where there is none.
 void gather_beta(const float* beta, int64_t stride, int64_t count, float* to) {
   for (int64_t r = 0; r < count; ++r) to[r] = beta ? beta[r * stride] : 1.0f;
@@ -114,25 +58,7 @@ void written_values(bool delta, const float* key, int64_t k, int64_t kp, const f
       if (delta) x = nmadd(set1(d.passed[r]), load(ks + r * vp + j), x);
       store(out + r * vp + j, beta[r] * x);
     }
-  if (delta) solve(minus_l, count, out, vp);
-}
-
-// factor_r·a_r over rows.
-void scaled_rows(const float* a, const float* factor, int64_t count, int64_t width, float* out) {
-  for (int64_t r = 0; r < count; ++r)
-    for (int64_t i = 0; i < width; i += W) store(out + r * width + i, factor[r] * load(a + r * width + i));
-}
-
-GAMUT_INLINE float dot(const float* a, const float* b, int64_t n) {
-  F s{};
-  for (int64_t i = 0; i < n; i += W) s = madd(load(a + i), load(b + i), s);
-  return sum(s);
-}
-
-// A state in rows of whole vectors: the caller's memory when it has them, else a copy.
-void padded_state(const float* from, int64_t k, int64_t v, float* to, int64_t vp) { gather_rows(from, v, k, v, 1.0f, to, vp); }
-void unpadded_state(const float* from, int64_t k, int64_t v, float* to, int64_t vp) {
-  for (int64_t i = 0; i < k; ++i) sweep(v, [&](int64_t j, auto part) GAMUT_INLINED { store(to + i * v + j, load(from + i * vp + j), part); });
+  if (delta) solve(minus_l, kC, count, out, vp);
 }
 
 }  // namespace
@@ -159,7 +85,7 @@ template <class T> void linear_attention_forward(const LinearAttentionForward<T>
         padded_state(state, k, v, copy, vp);
         state = copy;
       }
-      compute(d, a.decay ? a.decay + first * a.gate_stride + h : nullptr, a.gate_stride, count);
+      compute(d, a.decay ? a.decay + first * a.decay_stride + h : nullptr, a.decay_stride, count);
       gather_beta(a.beta ? a.beta + first * a.gate_stride + h : nullptr, a.gate_stride, count, beta);
       gather_rows(a.value + first * a.v_stride + h * v, a.v_stride, count, v, 1.0f, value, vp);
       if (a.delta) {
@@ -212,7 +138,7 @@ template <class T> void linear_attention_backward(const LinearAttentionBackward<
       gather_rows(a.value + first * a.v_stride + h * v, a.v_stride, count, v, 1.0f, value, vp);
       gather_rows(b.d_out + first * a.out_stride + h * v, a.out_stride, count, v, a.scale, d_out, vp);
       padded_state(a.starts + (chunk * a.heads + h) * k * v, k, v, state, vp);
-      compute(d, a.decay ? a.decay + first * a.gate_stride + h : nullptr, a.gate_stride, count);
+      compute(d, a.decay ? a.decay + first * a.decay_stride + h : nullptr, a.decay_stride, count);
       gather_beta(a.beta ? a.beta + first * a.gate_stride + h : nullptr, a.gate_stride, count, beta);
       transposed(key, count, kp, kp, key_t, kC);
       small_gemm({q, kp, 1}, count, k, Zeros::none, key_t, kC, columns, qk, kC, false);
@@ -268,7 +194,7 @@ template <class T> void linear_attention_backward(const LinearAttentionBackward<
 
       // D, as a function of V, β, K, S.
       if (a.delta) {
-        solve_transposed(minus_l, count, d_written, vp);
+        solve_transposed(minus_l, kC, count, d_written, vp);
         small_gemm({d_written, vp, 1}, count, v, Zeros::none, written_t, kC, columns, dl, kC, false);  // −∂/∂L
       }
       for (int64_t r = 0; r < count; ++r) {

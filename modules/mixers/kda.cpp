@@ -55,20 +55,18 @@ class Kda : public SequenceMixer {
     if (o_.beta_scale != 1) beta = ops::map(tape, Formula::scale, {beta}, {}, o_.beta_scale);
     const Tensor step =
         ops::map(tape, Formula::softplus_plus, {ops::linear(tape, from_x[3], decay_up_, p)}, {decay_bias_}, 0, std::numeric_limits<float>::max());
-    // x/√(Σx² + ε) is RMSNorm with ε/K, divided by √K; the query is divided by √K once more.
+    // x/√(Σx² + ε) is RMSNorm with ε/K, divided by √K; the query's factor goes into the scale.
     const double k = static_cast<double>(o_.key_dim);
-    if (!unit_.gain_D) {
-      unit_ = {.eps = 1e-6 / k, .gain_D = ops::constant(tape, {o_.key_dim}, p, 1 / std::sqrt(k))};
-      unit_scaled_ = {.eps = 1e-6 / k, .gain_D = ops::constant(tape, {o_.key_dim}, p, 1 / k)};
-    }
+    if (!unit_.gain_D) unit_ = {.eps = 1e-6 / k, .gain_D = ops::constant(tape, {o_.key_dim}, p, 1 / std::sqrt(k))};
     const ops::DeltaKeys keys = ops::delta_keys(tape, ops::norm(tape, from_x[1].reshape(heads), unit_), step.reshape(heads), decay_rate_, beta);
     const Tensor o = ops::dplr(tape,
-                               {.q = ops::norm(tape, from_x[0].reshape(heads), unit_scaled_),
+                               {.q = ops::norm(tape, from_x[0].reshape(heads), {.eps = 1e-6 / k}),
                                 .k = keys.written,
                                 .v = from_x[2].reshape({heads[0], heads[1], o_.heads, o_.value_dim}),
                                 .a = keys.removed,
                                 .b = keys.written,
-                                .decay = keys.decay},
+                                .decay = keys.decay,
+                                .scale = 1 / k},
                                state.memory);
     const Tensor gate = ops::linear(tape, from_x[4], gate_up_);
     return ops::linear(tape, ops::map(tape, Formula::sigmoid_gate, {ops::norm(tape, o, norm_).reshape(gate.shape()), gate}), output_);
@@ -85,7 +83,7 @@ class Kda : public SequenceMixer {
   std::vector<ops::ConvWeight> convs_;
   ops::LinearWeight beta_, decay_up_, gate_up_, output_;
   Tensor decay_rate_, decay_bias_;
-  ops::NormWeight norm_, unit_, unit_scaled_;
+  ops::NormWeight norm_, unit_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "modules/mixers/mixers.h"
 #include "modules/state.h"
 #include "ops/activate.h"
+#include "ops/constant.h"
 #include "ops/linear.h"
 #include "ops/linear_attention.h"
 #include "ops/map.h"
@@ -24,7 +25,7 @@ class Lightning : public SequenceMixer {
     norm_ = {.eps = o.norm_eps, .gain_D = ctx.add("norm", {inner}, Role::norm, Init::constant(1))};
     output_ = {ctx.add("output", {d, inner}, Role::matrix, ctx.into_residual()), Tensor()};
     const double layers = static_cast<double>(ctx.spec.layers.size()), depth = 1 - ctx.layer / (layers - 1 + 1e-5) + 1e-5;
-    for (int64_t h = 1; h <= o.heads; ++h) slopes_.push_back(depth * std::exp2(-8.0 * static_cast<double>(h) / static_cast<double>(o.heads)));
+    for (int64_t h = 1; h <= o.heads; ++h) decay_.push_back(-depth * std::exp2(-8.0 * static_cast<double>(h) / static_cast<double>(o.heads)));
   }
 
   Tensor forward(Pass& pass, const Tensor& x) override {
@@ -33,8 +34,8 @@ class Lightning : public SequenceMixer {
     std::vector<Tensor> p = ops::linear(tape, x, projections_);
     const auto heads = [&](const Tensor& y) { return ops::activate(tape, y, o_.activation).reshape({b, t, o_.heads, o_.head_dim}); };
     const Tensor memory = pass.state ? static_cast<RecurrentState&>(*pass.state).advance(tape, t)[0] : Tensor();
-    const Tensor o =
-        ops::linear_attention(tape, {.q = heads(p[0]), .k = heads(p[1]), .v = heads(p[2]), .decay = decay(tape, b * t).reshape({b, t, o_.heads})}, memory);
+    const Tensor o = ops::linear_attention(
+        tape, {.q = heads(p[0]), .k = heads(p[1]), .v = heads(p[2]), .decay = ops::constant(tape, decay_, parameter_dtype(dtype_))}, memory);
     const Tensor y = ops::map(tape, kernels::Formula::sigmoid_gate, {ops::norm(tape, o.reshape(p[3].shape()), norm_), p[3]});
     return ops::linear(tape, y, output_);
   }
@@ -46,22 +47,12 @@ class Lightning : public SequenceMixer {
   }
 
  private:
-  // −s for each of `tokens`: [tokens, H].
-  Tensor decay(Tape& tape, int64_t tokens) const {
-    const Tensor g = tape.empty({tokens, o_.heads}, parameter_dtype(dtype_));
-    if (tape.runs())
-      with_float_type(g.dtype(), [&]<class T>() {
-        for (int64_t i = 0; i < g.elements(); ++i) g.data<T>()[i] = static_cast<T>(-slopes_[static_cast<size_t>(i % o_.heads)]);
-      });
-    return g;
-  }
-
   LightningOptions o_;
   DType dtype_;
   std::vector<ops::LinearWeight> projections_;  // q, k, v, gate
   ops::LinearWeight output_;
   ops::NormWeight norm_;
-  std::vector<double> slopes_;
+  std::vector<double> decay_;  // −s of each head
 };
 
 }  // namespace

@@ -28,13 +28,14 @@ struct KdaOptions {
 std::unique_ptr<SequenceMixer> build_kda(const BuildContext& ctx, Config& options);
 
 struct GatedDeltaNetOptions {
-  int64_t key_heads, value_heads, key_dim, value_dim, conv;
-  double norm_eps;
+  int64_t key_heads, value_heads, key_dim, value_dim, conv;  // conv 0: none, the activation alone
+  bool decay, gate;
+  double norm_eps, beta_scale;
   kernels::Activation activation;  // after the convolution
-  static GatedDeltaNetOptions take(Config& cfg, const ModelSpec& spec);
+  static GatedDeltaNetOptions take(Config& cfg, const ModelSpec& spec, bool decay = true);
   bool operator==(const GatedDeltaNetOptions&) const = default;
 };
-std::unique_ptr<SequenceMixer> build_gated_deltanet(const BuildContext& ctx, Config& options);
+std::unique_ptr<SequenceMixer> build_gated_deltanet(const BuildContext& ctx, Config& options, bool decay);
 
 struct LightningOptions {
   int64_t heads, head_dim;
@@ -44,6 +45,24 @@ struct LightningOptions {
   bool operator==(const LightningOptions&) const = default;
 };
 std::unique_ptr<SequenceMixer> build_lightning(const BuildContext& ctx, Config& options);
+
+struct RetNetOptions {
+  int64_t heads, key_dim, value_dim;
+  double theta;       // of the rotation of queries and keys
+  double norm_eps;
+  static RetNetOptions take(Config& cfg, const ModelSpec& spec);
+  bool operator==(const RetNetOptions&) const = default;
+};
+std::unique_ptr<SequenceMixer> build_retnet(const BuildContext& ctx, Config& options);
+
+struct GlaOptions {
+  int64_t heads, key_dim, value_dim, decay_rank;
+  double decay_divisor, decay_min;  // of log σ; the least log decay
+  double norm_eps;
+  static GlaOptions take(Config& cfg, const ModelSpec& spec);
+  bool operator==(const GlaOptions&) const = default;
+};
+std::unique_ptr<SequenceMixer> build_gla(const BuildContext& ctx, Config& options);
 
 struct MambaOptions {
   int64_t inner, state, rank, conv;

@@ -42,11 +42,17 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        {R"({"heads": 4, "kv_heads": 2, "bias": true})"}, Looks::at_source},
       {"gated_deltanet",
        "A state S per head that decays and is corrected towards what it should hold: S ← e^g·S, S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v after a short causal "
-       "convolution, q and k of length 1, and o normalised and gated. Constant memory. Options: key_heads, value_heads, key_dim, value_dim, conv, norm_eps, activation (after the "
-       "convolution). "
+       "convolution, q and k of length 1, and o normalised and gated. Constant memory. Options: key_heads, value_heads, key_dim, value_dim, conv (taps; 0: no convolution), "
+       "gate (SiLU(W x) on the result), beta_scale (of β, up to 2), norm_eps, activation (after the convolution). "
        "[Yang et al., Gated Delta Networks, 2024]",
-       build_gated_deltanet,
+       [](const BuildContext& ctx, Config& o) { return build_gated_deltanet(ctx, o, true); },
        {R"({"key_heads": 2, "value_heads": 4, "key_dim": 12, "value_dim": 9, "conv": 3})", R"({"key_heads": 2, "key_dim": 4, "activation": "gelu"})"}},
+      {"deltanet",
+       "A state S per head that is corrected towards what it should hold: S ← S + kᵀ·β(v − k·S), o = q·S/√K, with q, k, v after a short causal convolution, q and k of length 1, and o "
+       "normalised. Constant memory. Options: those of gated_deltanet, without a gate by default. [Schlag et al. 2021; Yang et al., Parallelizing linear transformers with the "
+       "delta rule, 2024]",
+       [](const BuildContext& ctx, Config& o) { return build_gated_deltanet(ctx, o, false); },
+       {R"({"key_heads": 2, "key_dim": 9, "value_dim": 5, "beta_scale": 2})", R"({"key_heads": 2, "value_heads": 4, "key_dim": 6, "conv": 0, "gate": true})"}},
       {"gated_conv",
        "A short causal convolution between two gates: y = W_o(c∘conv(b∘v)), b, c, v = W x. Its memory is the last inputs of the convolution. Options: taps, bias (of the maps and the convolution). "
        "[Liquid AI, LFM2, 2025]",
@@ -63,6 +69,17 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "σ(W x). Constant memory. Options: heads, head_dim, activation, norm_eps. [Qin et al., Lightning Attention-2, 2024; MiniMax, MiniMax-01, 2025]",
        build_lightning,
        {R"({"heads": 3, "head_dim": 10})"}},
+      {"retnet",
+       "Retention: a state S per head that decays by a constant: S ← γ·S + kᵀv, o = q·S/√K, γ = 1 − 2^(−5−h) for head h = 0 …, with rotated q and k, and o normalised and gated by "
+       "SiLU(W x). Constant memory. Options: heads, key_dim, value_dim, rope_theta, norm_eps. [Sun et al., Retentive Network, 2023]",
+       build_retnet,
+       {R"({"heads": 3, "key_dim": 6, "value_dim": 9})"}},
+      {"gla",
+       "Gated linear attention: a state S per head that decays by a number for each key channel and token: S ← diag(e^g)·S + kᵀv, o = q·S/√K, g = log σ(W_2·W_1 x + b)/divisor, and o "
+       "normalised and gated by SiLU(W x). Constant memory. Options: heads, key_dim, value_dim, decay_rank, decay_divisor (16), decay_min (least g), norm_eps. "
+       "[Yang et al., Gated linear attention transformers, 2023]",
+       build_gla,
+       {R"({"heads": 2, "key_dim": 5, "value_dim": 9, "decay_rank": 3})", R"({"heads": 3, "decay_divisor": 2, "decay_min": -2})"}},
       {"mamba",
        "A selective state space: h ← e^(ΔA)·h + Δ·B·x, y = C·h + D·x for `state` numbers per channel, with Δ, B and C computed from x after a short causal convolution; gated by SiLU(z). Constant "
        "memory. Options: inner, state, rank (of Δ), conv, conv_bias, bias, norms (of Δ, B, C: none, plain, gain), norm_eps, activation (after the convolution). [Gu & Dao, Mamba, 2023]",

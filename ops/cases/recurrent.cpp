@@ -41,13 +41,13 @@ Case conv_case(std::string name, int64_t b, int64_t t, int64_t channels, int64_t
 
 struct LinearCase {
   int64_t b, t, g, h, k, v;
-  bool decay = true, beta = true, skip = false, delta = false;
+  bool decay = true, beta = true, skip = false, delta = false, constant = false;  // constant: decays of heads alone
 };
 // Keys and queries of length 1, as the mixers make them; decays by −softplus, writing strengths by σ.
 Case linear_attention_case(std::string name, const LinearCase& l) {
   Case c{.name = "linear_attention/" + name,
          .inputs = {activation("q", {l.b, l.t, l.g, l.k}), activation("k", {l.b, l.t, l.g, l.k}), activation("v", {l.b, l.t, l.h, l.v}),
-                    {"decay", Kind::parameter, {l.b, l.t, l.h}, -1, 1}, {"beta", Kind::parameter, {l.b, l.t, l.h}}, vector("skip", l.h, 1), {"zero", Kind::constant, {l.h}, 0, 0}},
+                    {"decay", Kind::parameter, {l.b, l.t, l.h}, -1, 1}, {"beta", Kind::parameter, {l.b, l.t, l.h}}, vector("skip", l.h, 1), {"zero", Kind::constant, {l.h}, 0, 0}, {"slope", Kind::constant, {l.h}, 0.3, 0.05}},
          .apply = [l](Tape& tape, Inputs in) {
            const NormWeight unit{.eps = 1e-6};
            LinearAttention a{.q = norm(tape, in[0], unit), .k = norm(tape, in[1], unit), .v = in[2], .scale = 1 / static_cast<double>(l.k), .delta = l.delta};
@@ -58,6 +58,7 @@ Case linear_attention_case(std::string name, const LinearCase& l) {
              });
            a.k = map(tape, Formula::times_vector, {a.k}, {gain});
            if (l.decay) a.decay = map(tape, Formula::minus_exp_times, {map(tape, Formula::softplus_plus, {in[3]}, {in[6]}, 0, 1e30)}, {in[6]});
+           if (l.constant) a.decay = map(tape, Formula::scale, {in[7]}, {}, -1);
            if (l.beta) a.beta = map(tape, Formula::sigmoid, {in[4]});
            if (l.skip) a.skip_H = in[5];
            return std::vector{linear_attention(tape, a)};
@@ -75,12 +76,12 @@ Case scan_case(std::string name, int64_t b, int64_t t, int64_t e, int64_t n) {
           }};
 }
 
-Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int64_t v, bool low_rank) {
+Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int64_t v, bool low_rank, bool early = false) {
   return {.name = "dplr/" + name,
           .inputs = {activation("q", {b, t, h, k}), activation("k", {b, t, h, k}), activation("v", {b, t, h, v}), activation("a", {b, t, h, k}, 1), activation("b", {b, t, h, k}, 1),
                      {"decay", Kind::parameter, {b, t, h, k}, -1, 1}, {"zero", Kind::constant, {k}, 0, 0}},
-          .apply = [low_rank, k](Tape& tape, Inputs in) {
-            Dplr d{.q = in[0], .k = in[1], .v = in[2], .a = Tensor(), .b = Tensor(), .decay = map(tape, Formula::minus_exp_times, {map(tape, Formula::softplus_plus, {in[5]}, {in[6]}, 0, 1e30)}, {in[6]})};
+          .apply = [low_rank, early, k](Tape& tape, Inputs in) {
+            Dplr d{.q = in[0], .k = in[1], .v = in[2], .a = Tensor(), .b = Tensor(), .decay = map(tape, Formula::minus_exp_times, {map(tape, Formula::softplus_plus, {in[5]}, {in[6]}, 0, 1e30)}, {in[6]}), .scale = 0.7, .early = early};
             if (low_rank) {  // of length 1/√K each, so that the state stays bounded
               d.a = norm(tape, map(tape, Formula::tanh, {in[3]}), {.eps = 1 + static_cast<double>(k)});
               d.b = norm(tape, map(tape, Formula::tanh, {in[4]}), {.eps = 1 + static_cast<double>(k)});
@@ -112,6 +113,8 @@ void recurrent(Size size, Add add) {
     add(conv_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 4, true, kernels::Activation::silu));
     add(scan_case("lab", Lab::batch, Lab::length, 2 * Lab::d, 16));
     add(linear_attention_case("lab", {Lab::batch, Lab::length, Lab::heads, Lab::heads, Lab::head_dim, 2 * Lab::head_dim, true, true, false, true}));
+    add(dplr_case("lab", Lab::batch, Lab::length, Lab::heads, Lab::head_dim, Lab::head_dim, true));
+    add(dplr_case("lab_gated", Lab::batch, Lab::length, Lab::heads, Lab::head_dim, Lab::head_dim, false));
     add(rnn_case("lab", kernels::Cell::lstm, Lab::batch, Lab::length, Lab::d, true));
     return;
   }
@@ -122,6 +125,7 @@ void recurrent(Size size, Add add) {
       {"mix_sigmoid_plus", Formula::mix_sigmoid_plus}, {"key_scale", Formula::key_scale}};
   for (const auto& [name, formula] : formulas) add(map_case(name, formula, 5, 37));
   add(map_case("scale", Formula::scale, 5, 37, -0.7));
+  add(map_case("log_sigmoid", Formula::log_sigmoid, 5, 37, 0.3));
   add(map_case("softcap", Formula::softcap, 5, 37, 1.5, 1 / 1.5));
   add(map_case("clip", Formula::clip, 5, 37, -0.8, 0.8));
   add(map_case("scaled_sigmoid_plus", Formula::scaled_sigmoid_plus, 5, 37, -0.6065307));
@@ -148,6 +152,8 @@ void recurrent(Size size, Add add) {
   add(dplr_case("gated", 2, 17, 2, 5, 3, false));
   add(dplr_case("low_rank", 1, 35, 2, 6, 4, true));
   add(dplr_case("wide", 1, 20, 1, 19, 37, true));
+  add(dplr_case("early", 2, 37, 2, 5, 9, false, true));
+  add(dplr_case("early_low_rank", 1, 19, 2, 20, 3, true, true));
   add({.name = "bonus/heads", .inputs = {activation("x", {2, 3, 2, 5}), activation("q", {2, 3, 2, 4}), activation("k", {2, 3, 2, 4}), activation("v", {2, 3, 2, 5}), {"u", Kind::parameter, {2, 4}}},
        .apply = [](Tape& tape, Inputs in) { return std::vector{add_bonus(tape, in[0], in[1], in[2], in[3], in[4])}; }});
 
@@ -160,6 +166,7 @@ void recurrent(Size size, Add add) {
   add(linear_attention_case("two", {1, 2, 1, 1, 3, 1}));
   add(linear_attention_case("plain", {2, 7, 2, 2, 5, 3, false, false}));
   add(linear_attention_case("decay", {1, 70, 1, 2, 4, 6, true, false}));
+  add(linear_attention_case("constant", {2, 70, 2, 2, 4, 5, false, false, false, false, true}));
   add(linear_attention_case("ssd", {1, 66, 1, 10, 3, 5, true, true, true}));
   add(linear_attention_case("delta", {2, 9, 1, 1, 4, 4, false, true, false, true}));
   add(linear_attention_case("gated_delta", {1, 131, 2, 4, 6, 5, true, true, false, true}));
