@@ -28,7 +28,9 @@ enum class Formula : uint8_t {
   scaled_sigmoid_plus,  // c0·σ(a + p)
   softplus_plus,        // clamp(ln(1 + e^(a+p)), c0, c1)
   minus_exp_times,      // −e^p·a
+  minus_exp_plus,       // −e^(a + p)
   mix,                  // a + (b − a)·p
+  mix_plus,             // a + (b − a)·(c + p)
   mix_sigmoid_plus,     // a + (b − a)·σ(c + p)
   key_scale,            // a·(1 + (b − 1)·p)
 };
@@ -49,6 +51,7 @@ struct FormulaInputs {
     case Formula::scaled_sigmoid_plus:
     case Formula::softplus_plus:
     case Formula::minus_exp_times:
+    case Formula::minus_exp_plus:
       return {1, 1};
     case Formula::affine:
       return {1, 2};
@@ -59,6 +62,7 @@ struct FormulaInputs {
     case Formula::mix:
     case Formula::key_scale:
       return {2, 1};
+    case Formula::mix_plus:
     case Formula::mix_sigmoid_plus:
       return {3, 1};
   }

@@ -24,6 +24,7 @@ SHAPE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_lay
 HEADS = {key: value for key, value in SHAPE.items() if key != "num_key_value_heads"}
 LAYERS = dict(SHAPE, num_hidden_layers=3)
 STATES = dict(vocab_size=40, hidden_size=12, num_hidden_layers=2, bos_token_id=1, eos_token_id=2)
+BLINK = dict(STATES, gamut_layout="blinkdl", intermediate_size=20, layer_norm_epsilon=1e-5, tie_word_embeddings=False)
 FLA = dict(STATES, intermediate_size=14, max_position_embeddings=32, norm_eps=1e-5, hidden_act="swish", tie_word_embeddings=False)
 TEXT = dict(vocab_size=40, d_model=12, d_kv=5, d_ff=14, num_layers=2, num_decoder_layers=3, num_heads=2, relative_attention_num_buckets=8, relative_attention_max_distance=10, decoder_start_token_id=0)
 BART = dict(vocab_size=40, d_model=12, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=14, decoder_ffn_dim=10, max_position_embeddings=20)
@@ -158,6 +159,9 @@ CASES = {
                                        layer_types=["linear_attention", "full_attention", "linear_attention"], mlp_layer_types=["dense", "sparse", "sparse"])),
     "kda": ("Kda", dict(vocab_size=40, hidden_size=12, intermediate_size=14, num_hidden_layers=2, num_heads=2, head_dim=5, expand_v=1.4, conv_size=3, norm_eps=1e-5, allow_neg_eigval=True,
                         hidden_act="swish", tie_word_embeddings=False, max_position_embeddings=32, bos_token_id=1, eos_token_id=2)),
+    "rwkv": ("Rwkv4", dict(STATES, attention_hidden_size=14, intermediate_size=20, layer_norm_epsilon=1e-5, rescale_every=6, context_length=32, tie_word_embeddings=False)),
+    "rwkv5": ("Rwkv5", dict(BLINK, attention_hidden_size=15, head_size=5, head_size_divisor=4)),
+    "rwkv6": ("Rwkv6", dict(BLINK, attention_hidden_size=12, head_size=4, head_size_divisor=8)),
     "delta_net": ("DeltaNet", dict(FLA, num_heads=2, expand_k=0.5, expand_v=1.5, conv_size=3, use_gate=False, use_short_conv=True, allow_neg_eigval=True)),
     "delta_net-plain": ("DeltaNet", dict(FLA, num_heads=3, expand_k=1.0, expand_v=0.5, conv_size=4, use_gate=True, use_short_conv=False, allow_neg_eigval=False)),
     "gated_deltanet": ("GatedDeltaNet", dict(FLA, num_heads=2, num_v_heads=4, head_dim=5, expand_v=1.4, conv_size=3, use_gate=True, use_short_conv=True, allow_neg_eigval=False)),

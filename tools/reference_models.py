@@ -197,6 +197,121 @@ class Rwkv7(Plain):
         return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
 
 
+class Rwkv4(Plain):
+    """RWKV-4 [Peng et al. 2023], with the tensor names of transformers' folders, whose own class cannot run backwards on CPUs."""
+
+    model_type, architecture = "rwkv", "RwkvForCausalLM"
+    root, time, channel, first_norm, embedding = "rwkv", "attention", "feed_forward", "pre_ln", "embeddings"
+    mixes, channel_mixes, prefix = ("key", "value", "receptance"), ("key", "receptance"), "time_mix_"
+
+    def __init__(self, config):
+        super().__init__()
+        c = self.config = SimpleNamespace(**config)
+        d, a = c.hidden_size, c.attention_hidden_size
+        root = self
+        if self.root:
+            root = nn.Module()
+            setattr(self, self.root, root)
+        setattr(root, self.embedding, nn.Embedding(c.vocab_size, d))
+        root.blocks, root.ln_out = nn.ModuleList(), nn.LayerNorm(d, c.layer_norm_epsilon)
+        for i in range(c.num_hidden_layers):
+            block, time, channel = nn.Module(), nn.Module(), nn.Module()
+            for name in ("ln1", "ln2") + ((self.first_norm,) if i == 0 else ()):
+                setattr(block, name, nn.LayerNorm(d, c.layer_norm_epsilon))
+            for module, names in (time, self.mixes), (channel, self.channel_mixes):
+                for name in names:
+                    setattr(module, self.prefix + name, nn.Parameter(torch.zeros(1, 1, d)))
+            for name, wide, narrow in ("key", a, d), ("value", a, d), ("receptance", a, d), ("output", d, a):
+                setattr(time, name, nn.Linear(narrow, wide, bias=False))
+            for name, wide, narrow in ("key", c.intermediate_size, d), ("receptance", d, d), ("value", d, c.intermediate_size):
+                setattr(channel, name, nn.Linear(narrow, wide, bias=False))
+            self._more(time, c)
+            setattr(block, self.time, time)
+            setattr(block, self.channel, channel)
+            root.blocks.append(block)
+        self.head = nn.Linear(d, c.vocab_size, bias=False)
+
+    def _more(self, time, c):
+        time.time_decay, time.time_first = nn.Parameter(torch.zeros(c.attention_hidden_size)), nn.Parameter(torch.zeros(c.attention_hidden_size))
+
+    def _mixed(self, module, x, name):
+        share, before = getattr(module, self.prefix + name), F.pad(x, (0, 0, 1, -1))
+        return x * share + before * (1 - share)
+
+    def _time_mix(self, m, x):
+        k, v, r = (getattr(m, name)(self._mixed(m, x, name)) for name in self.mixes)
+        rows = []
+        for i in range(x.shape[1]):
+            age = torch.arange(i - 1, -2, -1, dtype=x.dtype)[:, None]  # of the current token −1
+            weight = torch.where(age < 0, m.time_first, -age * m.time_decay.exp()) + k[:, :i + 1]
+            rows.append((weight.softmax(1) * v[:, :i + 1]).sum(1))
+        return m.output(torch.sigmoid(r) * torch.stack(rows, 1))
+
+    def forward(self, input_ids, attention_mask=None, labels=None, use_cache=False):
+        root = getattr(self, self.root) if self.root else self
+        x = getattr(root, self.embedding)(input_ids)
+        for i, block in enumerate(root.blocks):
+            if i == 0:
+                x = getattr(block, self.first_norm)(x)
+            x = x + self._time_mix(getattr(block, self.time), block.ln1(x))
+            y, m = block.ln2(x), getattr(block, self.channel)
+            key, receptance = (self._mixed(m, y, name) for name in self.channel_mixes)
+            x = x + torch.sigmoid(m.receptance(receptance)) * m.value(F.relu(m.key(key)).square())
+        logits = self.head(root.ln_out(x))
+        return SimpleNamespace(logits=logits, loss=self._loss(logits, labels))
+
+
+class Rwkv5(Rwkv4):
+    """RWKV-5 [Peng et al. 2024], with the tensor names of BlinkDL's files."""
+
+    model_type, architecture = "rwkv5", "RWKV5"
+    root, time, channel, first_norm, embedding = "", "att", "ffn", "ln0", "emb"
+    mixes, channel_mixes = "kvrg", "kr"
+
+    def _more(self, time, c):
+        a, heads = c.attention_hidden_size, c.attention_hidden_size // c.head_size
+        time.gate, time.ln_x = nn.Linear(c.hidden_size, a, bias=False), nn.GroupNorm(heads, a, 1e-5)
+        time.time_faaaa = nn.Parameter(torch.zeros(heads, c.head_size))
+        self._decays(time, c)
+
+    def _decays(self, time, c):
+        time.time_decay = nn.Parameter(torch.zeros(c.attention_hidden_size // c.head_size, c.head_size))
+
+    def _inputs(self, m, x):  # of k, v, r, g, and the logarithm of the decays' rates
+        return [self._mixed(m, x, c) for c in self.mixes], m.time_decay.view(1, 1, -1).expand(*x.shape[:2], -1)
+
+    def _time_mix(self, m, x):
+        (b, t, _), n = x.shape, self.config.head_size
+        (k, v, r, g), rate = self._inputs(m, x)
+        k, v, r, w = (y.view(b, t, -1, n) for y in (m.key(k), m.value(v), m.receptance(r), torch.exp(-rate.exp())))
+        state, rows = x.new_zeros(b, k.shape[2], n, n), []
+        for i in range(t):
+            new = torch.einsum("bhk,bhv->bhkv", k[:, i], v[:, i])
+            rows.append(torch.einsum("bhk,bhkv->bhv", r[:, i], state + m.time_faaaa[:, :, None] * new))
+            state = w[:, i, :, :, None] * state + new
+        o = torch.stack(rows, 1).reshape(b * t, -1) / self.config.head_size_divisor
+        return m.output(m.ln_x(o).view(b, t, -1) * F.silu(m.gate(g)))
+
+
+class Rwkv6(Rwkv5):
+    model_type, architecture = "rwkv6", "RWKV6"
+    mixes, prefix, ranks = "xwkvrg", "time_maa_", (3, 5)
+
+    def _decays(self, time, c):
+        d, a, (mix, decay) = c.hidden_size, c.attention_hidden_size, self.ranks
+        time.time_decay = nn.Parameter(torch.zeros(1, 1, a))
+        time.time_maa_w1, time.time_maa_w2 = nn.Parameter(torch.zeros(d, 5 * mix)), nn.Parameter(torch.zeros(5, mix, d))
+        time.time_decay_w1, time.time_decay_w2 = nn.Parameter(torch.zeros(d, decay)), nn.Parameter(torch.zeros(decay, a))
+
+    def _mixed(self, module, x, name, more=0):
+        return x + (F.pad(x, (0, 0, 1, -1)) - x) * (getattr(module, self.prefix + name) + more)
+
+    def _inputs(self, m, x):
+        low = torch.tanh(self._mixed(m, x, "x") @ m.time_maa_w1).unflatten(-1, (5, -1))
+        w, *rest = (self._mixed(m, x, c, low[..., i, :] @ m.time_maa_w2[i]) for i, c in enumerate("wkvrg"))
+        return rest, m.time_decay + torch.tanh(w @ m.time_decay_w1) @ m.time_decay_w2
+
+
 def turned(x, theta):
     """Rotary positions of [B, T, H, K], halves of a head turning together."""
     half = x.shape[-1] // 2

@@ -15,3 +15,4 @@
 #include "kernels/simd/rotary.inl"
 #include "kernels/simd/router.inl"
 #include "kernels/simd/scan.inl"
+#include "kernels/simd/wkv.inl"

@@ -15,6 +15,7 @@
 #include "kernels/rotary.h"
 #include "kernels/router.h"
 #include "kernels/scan.h"
+#include "kernels/wkv.h"
 
 namespace gamut::kernels {
 
@@ -46,6 +47,8 @@ namespace gamut::kernels {
   template <class T> void linear_attention_backward(const LinearAttentionBackward<T>&);     \
   template <class T> void scan_forward(const ScanForward<T>&);                              \
   template <class T> void scan_backward(const ScanBackward<T>&);                            \
+  template <class T> void wkv_forward(const WkvForward<T>&);                                \
+  template <class T> void wkv_backward(const WkvBackward<T>&);                              \
   template <class T> void dplr_forward(const DplrForward<T>&);                              \
   template <class T> void dplr_backward(const DplrBackward<T>&);                            \
   template <class T> void cell_forward(const CellForward<T>&);                              \

@@ -22,6 +22,14 @@ struct FfnOptions {
   static FfnOptions take(Config& cfg);
 };
 
+// Of the layers that look one position back.
+struct ShiftedFfnOptions {
+  FfnOptions ffn;
+  bool receptance;   // σ(W x_r) on the result
+  bool mix_present;  // mixtures are x_prev + (x − x_prev)∘μ, not x + (x_prev − x)∘μ
+  static ShiftedFfnOptions take(Config& cfg);
+};
+
 // How many slots an expert takes, and who is dropped. [docs of the channel mixer "moe"]
 struct DropOptions {
   double factor;          // 0 with slots = 0: dropless

@@ -41,7 +41,8 @@ const std::vector<Registered<ChannelMixer>>& channel_mixers() {
        "Options: experts, slots (of one expert), allow_lookahead, and those of ffn. [Puigcerver et al., From sparse to soft mixtures of experts, 2023]",
        build_soft_moe},
       {"shifted_ffn",
-       "A feed-forward layer whose input is mixed with that of the position before: x + (x_prev − x)∘μ. Options as ffn. [Peng et al., RWKV, 2023]",
+       "A feed-forward layer whose input is mixed with that of the position before: x + (x_prev − x)∘μ. Options: those of ffn, receptance (σ(W x_r) "
+       "on the result, x_r a mixture of its own), mix (whose share μ is: previous or present). [Peng et al., RWKV, 2023]",
        build_shifted_ffn},
       {"shortcut",
        "Two channel mixers that read the same input: now (a table as of a layer) is added at once, later with the next layer's shortcut, which has no `later` "

@@ -83,6 +83,21 @@ struct Mamba2Options {
 };
 std::unique_ptr<SequenceMixer> build_mamba2(const BuildContext& ctx, Config& options);
 
+struct Rwkv4Options {
+  int64_t inner;
+  static Rwkv4Options take(Config& cfg, const ModelSpec& spec);
+};
+std::unique_ptr<SequenceMixer> build_rwkv4(const BuildContext& ctx, Config& options);
+
+struct Rwkv6Options {
+  int64_t inner, head_dim;
+  int64_t mix_rank, decay_rank;  // of what depends on the text, with `dynamic`
+  bool dynamic;                  // RWKV-6
+  double norm_eps;
+  static Rwkv6Options take(Config& cfg, const ModelSpec& spec, bool dynamic);
+};
+std::unique_ptr<SequenceMixer> build_rwkv6(const BuildContext& ctx, Config& options, bool dynamic);
+
 struct Rwkv7Options {
   int64_t head_dim, decay_rank, rate_rank, residual_rank, gate_rank, first_layer;  // first_layer: the one whose values later layers mix in
   double norm_eps, key_eps;

@@ -91,6 +91,21 @@ std::vector<Registered<SequenceMixer>>& sequence_mixers() {
        "convolution). [Dao & Gu, Transformers are SSMs, 2024]",
        build_mamba2,
        {R"({"heads": 4, "head_dim": 6, "groups": 2, "state": 9})", R"({"heads": 3, "head_dim": 16, "state": 16, "norm": false, "bias": true, "conv_bias": false, "activation": "gelu_tanh"})"}},
+      {"rwkv4",
+       "A mean of all values so far, channel by channel, with weights e^k that decay by a constant a token, the current one with e^(u + k): gated by σ(r), inputs mixed with those of the "
+       "position before. Constant memory, one token after another. Options: inner. [Peng et al., RWKV, 2023]",
+       build_rwkv4,
+       {R"({"inner": 18})"}},
+      {"rwkv5",
+       "A state S per head that decays per channel: o = r·(S + diag(u)·kᵀv), S ← diag(w)·S + kᵀv, with inputs mixed with those of the position before, and o normalised and gated. "
+       "Constant memory. Options: inner (width of all heads), head_dim, norm_eps. [Peng et al., Eagle and Finch, 2024]",
+       [](const BuildContext& ctx, Config& o) { return build_rwkv6(ctx, o, false); },
+       {R"({"inner": 18, "head_dim": 6})"}},
+      {"rwkv6",
+       "RWKV-5 whose decays w and mixtures with the position before depend on the text, by maps of low rank. Constant memory. Options: those of rwkv5, mix_rank, decay_rank. "
+       "[Peng et al., Eagle and Finch, 2024]",
+       [](const BuildContext& ctx, Config& o) { return build_rwkv6(ctx, o, true); },
+       {R"({"head_dim": 4, "mix_rank": 3, "decay_rank": 5})"}},
       {"rwkv7",
        "A state S per head that decays per channel and replaces what it held under the current key: S ← diag(w)·S + (κ̂∘a)ᵀ(−κ̂·S) + k̃ᵀv, o = r·S, with inputs mixed with those of the position before. Later "
        "layers mix in the first layer's values. Constant memory. Options: head_dim, decay_rank, rate_rank, residual_rank, gate_rank, norm_eps, key_eps (in the length of κ̂), first_layer. [Peng et al., RWKV-7, 2025]",

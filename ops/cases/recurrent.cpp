@@ -8,6 +8,7 @@
 #include "ops/norm.h"
 #include "ops/rnn.h"
 #include "ops/scan.h"
+#include "ops/wkv.h"
 
 namespace gamut::ops::cases {
 namespace {
@@ -76,6 +77,12 @@ Case scan_case(std::string name, int64_t b, int64_t t, int64_t e, int64_t n) {
           }};
 }
 
+Case wkv_case(std::string name, int64_t b, int64_t t, int64_t c, double spread = 1) {
+  return {.name = "wkv/" + name,
+          .inputs = {{"key", Kind::activation, {b, t, c}, 0, spread}, activation("value", {b, t, c}), {"log_rate", Kind::parameter, {c}, -1, 1}, vector("bonus", c, 0.5)},
+          .apply = [](Tape& tape, Inputs in) { return std::vector{wkv(tape, {.key = in[0], .value = in[1], .log_rate_C = in[2], .bonus_C = in[3]})}; }};
+}
+
 Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int64_t v, bool low_rank, bool early = false) {
   return {.name = "dplr/" + name,
           .inputs = {activation("q", {b, t, h, k}), activation("k", {b, t, h, k}), activation("v", {b, t, h, v}), activation("a", {b, t, h, k}, 1), activation("b", {b, t, h, k}, 1),
@@ -121,7 +128,7 @@ void recurrent(Size size, Add add) {
   if (size != Size::small) return;
   const std::pair<const char*, Formula> formulas[] = {
       {"tanh", Formula::tanh}, {"sigmoid", Formula::sigmoid}, {"sigmoid_plus", Formula::sigmoid_plus}, {"times", Formula::times}, {"minus_times", Formula::minus_times}, {"times_vector", Formula::times_vector},
-      {"affine", Formula::affine}, {"sigmoid_gate", Formula::sigmoid_gate}, {"minus_exp_times", Formula::minus_exp_times}, {"mix", Formula::mix},
+      {"affine", Formula::affine}, {"sigmoid_gate", Formula::sigmoid_gate}, {"minus_exp_times", Formula::minus_exp_times}, {"minus_exp_plus", Formula::minus_exp_plus}, {"mix", Formula::mix}, {"mix_plus", Formula::mix_plus},
       {"mix_sigmoid_plus", Formula::mix_sigmoid_plus}, {"key_scale", Formula::key_scale}};
   for (const auto& [name, formula] : formulas) add(map_case(name, formula, 5, 37));
   add(map_case("scale", Formula::scale, 5, 37, -0.7));
@@ -145,6 +152,11 @@ void recurrent(Size size, Add add) {
   add(scan_case("one", 1, 1, 1, 1));
   add(scan_case("chunks", 2, 35, 5, 3));
   add(scan_case("wide", 1, 70, 83, 4));
+
+  add(wkv_case("one", 1, 1, 1));
+  add(wkv_case("chunks", 2, 67, 5));
+  add(wkv_case("wide", 1, 9, 83));
+  add(wkv_case("steep", 1, 40, 3, 35));  // weights beyond the largest float
 
   add(delta_keys_case("one", 1, 1, 1, 1));
   add(delta_keys_case("rows", 2, 70, 3, 5));
