@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make tests/families/fixtures: tiny random models of published families and what Hugging Face transformers (or tools/reference_models.py) says about them.
+"""Make tests/families/fixtures: tiny random models of published families and what Hugging Face transformers (or tools/reference_*.py) says about them.
 
 usage: make_family_fixtures.py [NAME …]      (all without names; needs torch, transformers 5, safetensors)
 
@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 import reference_models
+import reference_recurrent
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -293,8 +294,9 @@ def build(name):
     loss = LOSS.get(name, LOSS.get(suffix, "causal"))
     seed = SEEDS.get(name, sum(name.encode()))
     torch.manual_seed(seed)
-    if hasattr(reference_models, kind):
-        model = getattr(reference_models, kind)(settings)
+    ours = next((module for module in (reference_models, reference_recurrent) if hasattr(module, kind)), None)
+    if ours:
+        model = getattr(ours, kind)(settings)
         config = model.config
     else:
         config = getattr(transformers, {"Gemma3": "Gemma3Text", "Llama4": "Llama4Text"}.get(kind, kind.removesuffix(suffix)) + "Config")(**settings)
