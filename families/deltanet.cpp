@@ -32,7 +32,10 @@ void rest(Keys& k, PlainDecoder& d, GatedDeltaNetOptions& o) {
   if (negative) said.options["beta_scale"] = 2.0;
   if (!k.reading() && !(o == options(said, d.spec, o.decay))) throw Error({.who = "model", .what = std::string("another form of ") + kind});
   d.other = said;
-  k.only("conv_bias", false, "convolutions with biases");
+  if (k.reading()) {
+    k.only("conv_bias", false, "convolutions with biases");
+    k.only("share_conv_kernel", false, "one convolution for all");
+  }
 }
 
 void plain_mixer(Keys& k, PlainDecoder& d) {

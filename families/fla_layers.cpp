@@ -56,7 +56,7 @@ void fla_plain_heads(Keys& k, int64_t heads) {
     if (const Json said = k.config().take_json("num_kv_heads"); !said.is_null() && said != heads)
       k.config().reject("num_kv_heads", "is " + said.dump() + "; as many heads of keys as of queries (" + std::to_string(heads) + ") are supported");
   k.only("use_short_conv", false, "convolutions");
-  k.ignore({"conv_size"}, "there are no convolutions");
+  k.ignore({"conv_size", "share_conv_kernel"}, "there are no convolutions");
   k.only("feature_map", Json(), "a feature map of queries and keys");
   k.only("use_output_gate", true, "no gate");
   if (k.reading()) k.only("fuse_norm", true, "a norm under another name");

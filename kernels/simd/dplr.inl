@@ -77,23 +77,23 @@ template <class T> struct DplrRows {
         for (int64_t d = 0; d < kp; d += W) {
           const int64_t at = r * kp + d;
           F key_d = load(x + d), b_d = low_rank ? load(y + d) : F{};
-          const F q_d = load(q + at);
+          const auto read = [&]() GAMUT_INLINED {
+            const F q_d = load(q + at);
+            q_x = madd(q_d, key_d, q_x);
+            if (low_rank) q_y = madd(q_d, b_d, q_y);
+          };
           if (r > i) {
-            if (f.early) q_x = madd(q_d, key_d, q_x);
+            if (f.early) read();
             if (low_rank) {
               const F a_d = load(a + at);
               a_x = madd(a_d, key_d, a_x);
               a_y = madd(a_d, b_d, a_y);
-              if (f.early) q_y = madd(q_d, b_d, q_y);
-              b_d *= load(decay + at);
-              store(y + d, b_d);
             }
-            key_d *= load(decay + at);
-            store(x + d, key_d);
+            const F e = load(decay + at);
+            store(x + d, key_d *= e);
+            if (low_rank) store(y + d, b_d *= e);
           }
-          if (f.early) continue;
-          q_x = madd(q_d, key_d, q_x);
-          if (low_rank) q_y = madd(q_d, b_d, q_y);
+          if (!f.early) read();
         }
         qk[r * kDC + i] = sum(q_x);
         if (!low_rank) continue;
@@ -197,9 +197,33 @@ void put_rows(const DplrRows<T>& c, const DplrBackward<T>& g, const DplrPairs& p
   }
 }
 
+// One token: two passes over the state, or one, in place.
+template <class T> void dplr_step(const DplrForward<T>& f) {
+  float* decay = reinterpret_cast<float*>(f.scratch);
+  sweep(f.k, [&](int64_t i, auto part) GAMUT_INLINED { store(decay + i, exp(load(f.decay + i, part)), part); });
+  sweep(f.v, [&](int64_t j, auto part) GAMUT_INLINED {
+    const F value = load(f.value + j, part);
+    F u{}, read{};
+    if (f.a)
+      for (int64_t i = 0; i < f.k; ++i) u = madd(set1(load1(f.a + i)), load(f.state + i * f.v + j, part), u);
+    for (int64_t i = 0; i < f.k; ++i) {
+      const F q = set1(load1(f.q + i));
+      F s = load(f.state + i * f.v + j, part);
+      if (f.early) read = madd(q, s, read);
+      s *= decay[i];
+      if (f.b) s = madd(set1(load1(f.b + i)), u, s);
+      s = madd(set1(load1(f.key + i)), value, s);
+      if (!f.early) read = madd(q, s, read);
+      store(f.state + i * f.v + j, s, part);
+    }
+    store(f.out + j, f.scale * read, part);
+  });
+}
+
 }  // namespace
 
 template <class T> void dplr_forward(const DplrForward<T>& f) {
+  if (f.tokens == 1 && !f.starts) return dplr_step(f);
   Pieces pieces{reinterpret_cast<float*>(f.scratch)};
   DplrRows<T> c(pieces, f);
   const int64_t size = f.k * f.v, vp = c.vp;
