@@ -49,10 +49,11 @@ GAMUT_INLINE void small_tile(Left a, int64_t k0, int64_t k1, const float* b, int
 template <int kVectors>
 void small_columns(Left a, int64_t m, int64_t kk, Zeros zeros, const float* b, int64_t b_row, float* c, int64_t c_row, bool add) {
   for (int64_t r = 0; r < m;) {
-    const int64_t left = m - r, height = left >= kSmallRows ? kSmallRows : left >= 2 ? 2 : 1;
+    const int64_t left = m - r, height = left >= kSmallRows ? kSmallRows : left >= 4 ? 4 : left >= 2 ? 2 : 1;
     const Left block{a.a + r * a.row, a.row, a.column};
     const int64_t k0 = zeros == Zeros::below ? r : 0, k1 = zeros == Zeros::above ? (r + height < kk ? r + height : kk) : kk;
     if (height == kSmallRows) small_tile<kSmallRows, kVectors>(block, k0, k1, b, b_row, c + r * c_row, c_row, add);
+    else if (height == 4) small_tile<4, kVectors>(block, k0, k1, b, b_row, c + r * c_row, c_row, add);
     else if (height == 2) small_tile<2, kVectors>(block, k0, k1, b, b_row, c + r * c_row, c_row, add);
     else small_tile<1, kVectors>(block, k0, k1, b, b_row, c + r * c_row, c_row, add);
     r += height;

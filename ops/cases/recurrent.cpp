@@ -83,10 +83,10 @@ Case wkv_case(std::string name, int64_t b, int64_t t, int64_t c, double spread =
           .apply = [](Tape& tape, Inputs in) { return std::vector{wkv(tape, {.key = in[0], .value = in[1], .log_rate_C = in[2], .bonus_C = in[3]})}; }};
 }
 
-Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int64_t v, bool low_rank, bool early = false) {
+Case dplr_case(std::string name, int64_t b, int64_t t, int64_t h, int64_t k, int64_t v, bool low_rank, bool early = false, double fall = -1) {
   return {.name = "dplr/" + name,
           .inputs = {activation("q", {b, t, h, k}), activation("k", {b, t, h, k}), activation("v", {b, t, h, v}), activation("a", {b, t, h, k}, 1), activation("b", {b, t, h, k}, 1),
-                     {"decay", Kind::parameter, {b, t, h, k}, -1, 1}, {"zero", Kind::constant, {k}, 0, 0}},
+                     {"decay", Kind::parameter, {b, t, h, k}, fall, std::max(1.0, fall)}, {"zero", Kind::constant, {k}, 0, 0}},
           .apply = [low_rank, early, k](Tape& tape, Inputs in) {
             Dplr d{.q = in[0], .k = in[1], .v = in[2], .a = Tensor(), .b = Tensor(), .decay = map(tape, Formula::minus_exp_times, {map(tape, Formula::softplus_plus, {in[5]}, {in[6]}, 0, 1e30)}, {in[6]}), .scale = 0.7, .early = early};
             if (low_rank) {  // of length 1/√K each, so that the state stays bounded
@@ -164,6 +164,7 @@ void recurrent(Size size, Add add) {
   add(dplr_case("gated", 2, 17, 2, 5, 3, false));
   add(dplr_case("low_rank", 1, 35, 2, 6, 4, true));
   add(dplr_case("wide", 1, 20, 1, 19, 37, true));
+  add(dplr_case("fast", 1, 35, 2, 5, 4, true, false, 25));  // decays from none to e^−50 a token
   add(dplr_case("early", 2, 37, 2, 5, 9, false, true));
   add(dplr_case("early_low_rank", 1, 19, 2, 20, 3, true, true));
   add({.name = "bonus/heads", .inputs = {activation("x", {2, 3, 2, 5}), activation("q", {2, 3, 2, 4}), activation("k", {2, 3, 2, 4}), activation("v", {2, 3, 2, 5}), {"u", Kind::parameter, {2, 4}}},
