@@ -78,6 +78,7 @@ template <const Version& kVersion> Family::Written write(const ModelSpec& spec) 
   if (four(kVersion)) {
     config["attention_hidden_size"] = spec.layers[0].mixer.options.value("inner", spec.width);
     config["context_length"] = spec.max_positions;
+    config["rescale_every"] = 0;
     config["use_cache"] = true;
     return {config, ""};
   }
