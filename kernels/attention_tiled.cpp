@@ -93,8 +93,9 @@ void weigh(const View& view, const TileKernel& kernel, const bf16* p, const std:
     const int64_t r = view.tile(t), height = view.tile(t + 1) - r;
     const KeyPart span = view.span_R[r];
     if (span.begin >= span.end) continue;
+    const int64_t end = std::min<int64_t>(span.end, round_up(view.part_R[r + height - 1].end, 2 * kernel.step_multiple));  // no row sees more
     multiply(kernel, {.a = reinterpret_cast<const std::byte*>(p + r * kKeyBlock + span.begin), .row_stride = kKeyBlock * 2, .step_stride = kPairBytes,
-                      .b = b + span.begin / 2 * kPanelStep, .panel_stride = kSteps * kPanelStep, .steps = (span.end - span.begin) / 2},
+                      .b = b + span.begin / 2 * kPanelStep, .panel_stride = kSteps * kPanelStep, .steps = (end - span.begin) / 2},
              height, panels, c + r * panels * kPanel, panels * kPanel, true);
   }
 }

@@ -5,42 +5,44 @@
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
-struct Activated {
-  F value, slope;
+template <class X> struct Activated {
+  X value, slope;
 };
 
-template <Activation kActivation> GAMUT_INLINE Activated activated(F x) {
+// kCoarse: for results in bf16.
+template <Activation kActivation, bool kCoarse, class X> GAMUT_INLINE Activated<X> activated(X x) {
+  const X one = spread<X>(set1(1.0f));
   if constexpr (kActivation == Activation::silu || kActivation == Activation::quick_gelu) {
     constexpr float c = kActivation == Activation::silu ? 1.0f : 1.702f;
-    const F s = sigmoid(x * c), value = x * s;
+    const X s = sigmoid<kCoarse>(x * c), value = x * s;
     return {value, madd(value * c, 1.0f - s, s)};
   } else if constexpr (kActivation == Activation::gelu) {
-    const Normal normal_x = normal(x);
+    const Normal<X> normal_x = normal(x);
     return {x * normal_x.below, madd(x, normal_x.density, normal_x.below)};
   } else if constexpr (kActivation == Activation::gelu_tanh) {  // (1 + tanh u)/2 = σ(2u)
     constexpr float c = 1.59576912f;                            // 2·√(2/π)
-    const F xx = x * x;
-    const F s = sigmoid(c * x * madd(xx, set1(0.044715f), set1(1.0f))), value = x * s;
+    const X xx = x * x;
+    const X s = sigmoid<kCoarse>(c * x * madd(xx, set1(0.044715f), set1(1.0f))), value = x * s;
     return {value, madd(value * (1.0f - s), c * madd(xx, set1(3 * 0.044715f), set1(1.0f)), s)};
   } else if constexpr (kActivation == Activation::relu) {
-    return {max(x, F{}), select(x > 0.0f, set1(1.0f), F{})};
+    return {max(x, F{}), select(x > 0.0f, one, F{})};
   } else if constexpr (kActivation == Activation::relu2) {
-    const F r = max(x, F{});
+    const X r = max(x, F{});
     return {r * r, r + r};
   } else if constexpr (kActivation == Activation::tanh) {
-    const F t = tanh(x);
+    const X t = tanh(x);
     return {t, 1.0f - t * t};
   } else {
-    return {x, set1(1.0f)};
+    return {x, one};
   }
 }
 
 // x cut at low and high; its slope is 0 beyond.
-struct Cut {
-  F value, slope;
+template <class X> struct Cut {
+  X value, slope;
 };
-GAMUT_INLINE Cut cut(F x, float low, float high) {
-  const F inside = min(set1(high), max(set1(low), x));
+template <class X> GAMUT_INLINE Cut<X> cut(X x, float low, float high) {
+  const X inside = min(set1(high), max(set1(low), x));
   return {inside, select(inside == x, set1(1.0f), F{})};
 }
 
@@ -53,14 +55,14 @@ template <Activation kActivation, bool kCut, class T> void forward_rows(const Ga
     const T* up_H = a.up_NH ? a.up_NH + n * stride : nullptr;
     const float weight = a.weight_N ? a.weight_N[n] : 1.0f;
     T* out_H = a.out_NH + n * stride;
-    sweep(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
-      F gate = load(gate_H + i, part);
+    sweep_bundles(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
+      auto gate = load(gate_H + i, part);
       if constexpr (kCut) gate = min(set1(limit), gate);
-      F y = activated<kActivation>(gate).value;
+      auto y = activated<kActivation, sizeof(T) == 2>(gate).value;
       if (up_H) {
-        F up = load(up_H + i, part);
+        auto up = load(up_H + i, part);
         if constexpr (kCut) up = cut(up, -limit, limit).value + a.up_shift;
-        y *= up;
+        y = y * up;
       }
       store(out_H + i, weight * y, part);
     });
@@ -77,29 +79,29 @@ template <Activation kActivation, bool kCut, class T> void backward_rows(const G
     T* out_H = a.out_NH ? a.out_NH + n * a.h : nullptr;
     const float weight = a.weight_N ? a.weight_N[n] : 1.0f;
     F d_weight{};
-    sweep(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
-      F gate = load(gate_H + i, part), gate_slope{};
+    sweep_bundles(a.h, [&](int64_t i, auto part) GAMUT_INLINED {
+      auto gate = load(gate_H + i, part), gate_slope = gate;
       if constexpr (kCut) {
-        const Cut c = cut(gate, -__builtin_inff(), limit);
+        const auto c = cut(gate, -__builtin_inff(), limit);
         gate = c.value;
         gate_slope = c.slope;
       }
-      auto [value, slope] = activated<kActivation>(gate);
-      if constexpr (kCut) slope *= gate_slope;
-      const F d_out = load(d_out_H + i, part);  // zero beyond the row, and with it the sum
-      F product = value, d_gate = weight * d_out;
+      auto [value, slope] = activated<kActivation, sizeof(T) == 2>(gate);
+      if constexpr (kCut) slope = slope * gate_slope;
+      const auto d_out = load(d_out_H + i, part);  // zero beyond the row, and with it the sum
+      auto product = value, d_gate = weight * d_out;
       if (up_H) {
-        F up = load(up_H + i, part), d_up = d_gate * value;
+        auto up = load(up_H + i, part), d_up = d_gate * value;
         if constexpr (kCut) {
-          const Cut c = cut(up, -limit, limit);
+          const auto c = cut(up, -limit, limit);
           up = c.value + a.up_shift;
-          d_up *= c.slope;
+          d_up = d_up * c.slope;
         }
         store(d_up_H + i, d_up, part);
-        product *= up;
-        d_gate *= up;
+        product = product * up;
+        d_gate = d_gate * up;
       }
-      d_weight = madd(product, d_out, d_weight);
+      d_weight += summed(product * d_out);
       if (out_H) store(out_H + i, weight * product, part);
       store(d_gate_H + i, d_gate * slope, part);
     });

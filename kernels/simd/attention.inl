@@ -214,7 +214,7 @@ template <bool changed> void differentiate(const View& view, const ScoreChange& 
       const bool partial = part.begin > begin || part.end < end;
       const int64_t bias_at = changed && change.bias ? change.row(r) : 0;
       for (int64_t j = begin; j < end; j += W) {
-        const Differential d = differential<changed>(change, bias_at + j, load(s_r + j), set1(lse_R[r]), load(dp_r + j), set1(delta_R[r]), partial, inside(j, part));
+        const auto d = differential<changed, false>(change, bias_at + j, load(s_r + j), set1(lse_R[r]), load(dp_r + j), set1(delta_R[r]), partial, inside(j, part), All{});
         store(s_r + j, d.p);
         store(dp_r + j, d.ds);
       }

@@ -5,19 +5,23 @@
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
-// body(j, partial) for every vector of the span; partial: not all of its keys are visible.
+// body(j, partial, kind of load) for every vector of the span, for bundles of them where all of their keys are visible; partial: not all of its keys are.
 template <class Body> GAMUT_INLINE void sweep_keys(KeyPart span, KeyPart part, const Body& body) {
   const int64_t whole = (part.begin + W - 1) / W * W, last = part.end / W * W, rest = last < span.end ? last : span.end;  // a row may see nothing beyond the span
   int64_t j = span.begin;
-  for (; j < span.end && j < whole; j += W) body(j, true);
-#pragma GCC unroll 4
-  for (; j < rest; j += W) body(j, false);
-  for (; j < span.end; j += W) body(j, true);
+  for (; j < span.end && j < whole; j += W) body(j, true, All{});
+  for (; j < rest && j % (kBundle * W) != 0; j += W) body(j, false, All{});  // where bundles begin is no matter of the rows beside this one
+  for (; j + kBundle * W <= rest; j += kBundle * W) body(j, false, Bundled{});
+  for (; j < rest; j += W) body(j, false, All{});
+  for (; j < span.end; j += W) body(j, true, All{});
 }
 
 void change_rows(const ScoreRows& a, const ScoreChange& change) {
   for (int64_t r = 0; r < a.rows; ++r) change_row(change, r, a.scale, a.span_R[r].begin, a.span_R[r].end, a.s + r * a.columns);
 }
+
+// Scores may exceed the base by this much (a factor 256 of their p) before sums and results move to a new one, which is then rare.
+constexpr float kSlack = 8;
 
 void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_R, float* sum_R16) {
   const F scale = set1(a.scale);
@@ -25,14 +29,15 @@ void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_
     const KeyPart part = a.part_R[r], span = a.span_R[r];
     const float* row = a.s + r * a.columns;
     F top = set1(max_R[r]);
-    sweep_keys(span, part, [&](int64_t j, bool partial) GAMUT_INLINED {
-      const F x = scale * load(row + j);
-      top = max(partial ? select(inside(j, part), x, set1(kNoScore)) : x, top);
+    sweep_keys(span, part, [&](int64_t j, bool partial, auto kind) GAMUT_INLINED {
+      auto x = scale * load(row + j, kind);
+      if (partial) x = select(inside(j, part), x, set1(kNoScore));
+      top = max(greatest(x), top);
     });
     base_R[r] = highest(top);
   }
   for (int64_t r = 0; r < a.rows; r += W) {
-    const F before = load(max_R + r), after = load(base_R + r), base = select(after == kNoScore, F{}, after);
+    const F before = load(max_R + r), top = load(base_R + r), after = select(top > before + kSlack, top, before), base = select(after == kNoScore, F{}, after);
     store(max_R + r, after);
     store(base_R + r, base);
     store(factor_R + r, exp2(before - base));
@@ -43,11 +48,11 @@ void soften_rows(const ScoreRows& a, float* max_R, float* base_R, float* factor_
     bf16* out = a.p + r * a.columns;
     const F below = set1(-base_R[r]);
     F sum = factor_R[r] * load(sum_R16 + r * W);
-    sweep_keys(span, part, [&](int64_t j, bool partial) GAMUT_INLINED {
-      F p = exp2(madd(scale, load(row + j), below));
+    sweep_keys(span, part, [&](int64_t j, bool partial, auto kind) GAMUT_INLINED {
+      auto p = exp2<true>(madd(scale, load(row + j, kind), below));
       if (partial) p = select(inside(j, part), p, F{});
       store(out + j, p);
-      sum += p;
+      sum += summed(p);
     });
     store(sum_R16 + r * W, sum);
   }
@@ -60,8 +65,8 @@ template <bool changed> void differentiate_rows(const ScoreRows& a, const ScoreC
     const float *s_r = a.s + r * a.columns, *dp_r = dp + r * a.columns;
     const F lse = set1(lse_R[r]), delta = set1(delta_R[r]);
     const int64_t bias_at = changed && change.bias ? change.row(r) : 0;
-    sweep_keys(span, part, [&](int64_t j, bool partial) GAMUT_INLINED {
-      const Differential d = differential<changed>(change, bias_at + j, scale * load(s_r + j), lse, load(dp_r + j), delta, partial, inside(j, part));
+    sweep_keys(span, part, [&](int64_t j, bool partial, auto kind) GAMUT_INLINED {
+      const auto d = differential<changed, true>(change, bias_at + j, scale * load(s_r + j, kind), lse, load(dp_r + j, kind), delta, partial, inside(j, part), kind);
       store(a.p + r * a.columns + j, d.p);
       store(ds + r * a.columns + j, d.ds);
     });

@@ -27,28 +27,27 @@ GAMUT_INLINE void change_row(const ScoreChange& change, int64_t r, float factor,
   }
 }
 
-// The same, to the gradient of a score: p and ds of one vector from the raw score x times factor; ds reaches the bias on the way.
-struct Differential {
-  F p, ds;
-};
-template <bool changed> GAMUT_INLINE Differential differential(const ScoreChange& change, int64_t bias_at, F x, F lse, F dp, F delta, bool partial, I seen) {
-  F slope{};
+// The same, to the gradient of a score: p and ds from the raw score x times factor; ds reaches the bias on the way. `partial`: of one vector, only where seen.
+template <class X> struct Differential { X p, ds; };
+template <bool changed, bool kCoarse, class X, class Kind>
+GAMUT_INLINE Differential<X> differential(const ScoreChange& change, int64_t bias_at, X x, F lse, X dp, F delta, bool partial, I seen, Kind kind) {
+  X slope{};
   if constexpr (changed) {
     if (change.cap > 0) {
-      const F t = tanh(x * (1.0f / change.cap));
+      const X t = tanh(x * (1.0f / change.cap));
       x = change.cap * t;
       slope = 1.0f - t * t;
     }
-    if (change.bias) x += load(change.bias + bias_at);
+    if (change.bias) x = x + load(change.bias + bias_at, kind);
   }
-  F p = exp2(x - lse), ds = p * (dp - delta);
+  X p = exp2<kCoarse>(x - lse), ds = p * (dp - delta);
   if (partial) {
     p = select(seen, p, F{});
     ds = select(seen, ds, F{});
   }
   if constexpr (changed) {
-    if (change.d_bias) store(change.d_bias + bias_at, load(change.d_bias + bias_at) + ds);
-    if (change.cap > 0) ds *= slope;
+    if (change.d_bias) store(change.d_bias + bias_at, load(change.d_bias + bias_at, kind) + ds, kind);
+    if (change.cap > 0) ds = ds * slope;
   }
   return {p, ds};
 }

@@ -29,47 +29,71 @@ template <class T> GAMUT_INLINE F conv_input(const ConvForward<T>& a, int64_t t,
   return a.before ? load(a.before + (a.width - 1 + t) * a.stride + c, part) : F{};
 }
 
+// The taps of W channels from c on, and their sums before the activation.
+struct Filter {
+  F w[kMaxConvWidth], bias;
+  template <class T, class Part> GAMUT_INLINE Filter(const ConvForward<T>& a, int64_t c, Part part) : bias(a.bias_C ? load(a.bias_C + c, part) : F{}) {
+    for (int64_t j = 0; j < a.width; ++j) w[j] = taps(a.w_CW, a.width, c, j, part);
+  }
+  template <class T, class Part> GAMUT_INLINE F sum(const ConvForward<T>& a, int64_t t, int64_t c, Part part) const {
+    F y = bias;
+    for (int64_t j = 0; j < a.width; ++j) y = madd(w[j], conv_input(a, t - a.width + 1 + j, c, part), y);
+    return y;
+  }
+  template <class T, class Part> GAMUT_INLINE Bundle<F> sums(const ConvForward<T>& a, int64_t t, int64_t c, Part part) const {
+    return {sum(a, t, c, part), sum(a, t + 1, c, part), sum(a, t + 2, c, part), sum(a, t + 3, c, part)};
+  }
+};
+
 }  // namespace
 
 template <class T> void conv_forward(const ConvForward<T>& a) {
   sweep(a.channels, [&](int64_t c, auto part) GAMUT_INLINED {
-    F w[kMaxConvWidth];
-    for (int64_t j = 0; j < a.width; ++j) w[j] = taps(a.w_CW, a.width, c, j, part);
-    const F bias = a.bias_C ? load(a.bias_C + c, part) : F{};
-    for (int64_t t = 0; t < a.tokens; ++t) {
-      F y = bias;
-      for (int64_t j = 0; j < a.width; ++j) y = madd(w[j], conv_input(a, t - a.width + 1 + j, c, part), y);
-      if (a.silu) y *= sigmoid(y);
-      store(a.out + t * a.stride + c, y, part);
+    const Filter filter(a, c, part);
+    const auto activate = [&](auto y) GAMUT_INLINED {
+      if (a.silu) y = y * sigmoid<sizeof(T) == 2>(y);
+      return y;
+    };
+    int64_t t = 0;
+    for (; t + kBundle <= a.tokens; t += kBundle) {
+      const Bundle<F> y = activate(filter.sums(a, t, c, part));
+#pragma GCC unroll 4
+      for (int k = 0; k < kBundle; ++k) store(a.out + (t + k) * a.stride + c, y.at[k], part);
     }
+    for (; t < a.tokens; ++t) store(a.out + t * a.stride + c, activate(filter.sum(a, t, c, part)), part);
   });
 }
 
 template <class T> void conv_backward(const ConvBackward<T>& b) {
   const ConvForward<T>& a = b.forward;
   sweep(a.channels, [&](int64_t c, auto part) GAMUT_INLINED {
-    F w[kMaxConvWidth], d_w[kMaxConvWidth] = {}, d[kMaxConvWidth] = {};  // d[i]: of the sum at time t + i
-    for (int64_t j = 0; j < a.width; ++j) w[j] = taps(a.w_CW, a.width, c, j, part);
-    const F bias = a.bias_C ? load(a.bias_C + c, part) : F{};
+    const Filter filter(a, c, part);
+    F d_w[kMaxConvWidth] = {}, d[kMaxConvWidth] = {};  // d[i]: of the sum at time t + i
     F d_bias{};
-    for (int64_t t = a.tokens - 1; t >= 0; --t) {
+    const auto slope = [&](auto y) GAMUT_INLINED {
+      const auto s = sigmoid<sizeof(T) == 2>(y);
+      return madd(y * s, 1.0f - s, s);
+    };
+    const auto step = [&](int64_t t, F slope_t) GAMUT_INLINED {
       for (int64_t i = a.width - 1; i > 0; --i) d[i] = d[i - 1];
-      F slope = set1(1.0f);
-      if (a.silu) {
-        F y = bias;
-        for (int64_t j = 0; j < a.width; ++j) y = madd(w[j], conv_input(a, t - a.width + 1 + j, c, part), y);
-        const F s = sigmoid(y);
-        slope = madd(y * s, 1.0f - s, s);
-      }
-      d[0] = slope * load(b.d_out + t * a.stride + c, part);
+      d[0] = slope_t * load(b.d_out + t * a.stride + c, part);
       d_bias += d[0];
       F dx{};
       for (int64_t j = 0; j < a.width; ++j) {
         d_w[j] = madd(d[0], conv_input(a, t - a.width + 1 + j, c, part), d_w[j]);
-        dx = madd(w[j], d[a.width - 1 - j], dx);
+        dx = madd(filter.w[j], d[a.width - 1 - j], dx);
       }
       if (b.dx) store(b.dx + t * a.stride + c, dx, part);
+    };
+    int64_t t = a.tokens;
+    if (a.silu) {
+      for (; t >= kBundle; t -= kBundle) {
+        const Bundle<F> slopes = slope(filter.sums(a, t - kBundle, c, part));
+#pragma GCC unroll 4
+        for (int k = kBundle - 1; k >= 0; --k) step(t - kBundle + k, slopes.at[k]);
+      }
     }
+    for (; t > 0; --t) step(t - 1, a.silu ? slope(filter.sum(a, t - 1, c, part)) : set1(1.0f));
     for (int64_t j = 0; j < a.width; ++j) put_taps(b.d_w_CW, a.width, c, j, d_w[j], part);
     store(b.d_bias_C + c, d_bias, part);
   });

@@ -23,24 +23,24 @@ template <class T> void cross_entropy(const CrossEntropy<T>& a) {
       continue;
     }
     const F lowest = set1(-__builtin_inff());
-    F tops[4] = {lowest, lowest, lowest, lowest};
-    sweep4(a.vocab, [&](int64_t i, auto part, int slot) GAMUT_INLINED { tops[slot] = max(keep(load(logits_V + i, part), part, lowest), tops[slot]); });
-    const float top = highest(max(max(tops[0], tops[1]), max(tops[2], tops[3])));
+    F tops[kBundle], sums[kBundle] = {};
+    for (F& top : tops) top = lowest;
+    sweep_bundles(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { raise(tops, keep(load(logits_V + i, part), part, lowest)); });
+    const float top = highest(greatest(tops));
     const float shifted = target < 0 ? 0 : logits_V[target] - top;  // before anything may overwrite it
     float* exp_V = a.exp_V;
     if constexpr (sizeof(T) == sizeof(float)) exp_V = d_logits_V;
-    F sums[4] = {};
     if (exp_V && d_logits_V && target >= 0) {
-      sweep4(a.vocab, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-        const F e = exp(load(logits_V + i, part) - top);
+      sweep_bundles(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED {
+        const auto e = exp_not_positive(load(logits_V + i, part) - top);
         store(exp_V + i, e, part);
-        sums[slot] += keep(e, part);
+        add_to(sums, keep(e, part));
       });
     } else {
       exp_V = nullptr;
-      sweep4(a.vocab, [&](int64_t i, auto part, int slot) GAMUT_INLINED { sums[slot] += keep(exp(load(logits_V + i, part) - top), part); });
+      sweep_bundles(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { add_to(sums, keep(exp_not_positive(load(logits_V + i, part) - top), part)); });
     }
-    const float total = sum4(sums), log_total = __builtin_logf(total), lse = top + log_total;
+    const float total = sum(summed(sums)), log_total = __builtin_logf(total), lse = top + log_total;
     if (a.lse_N) a.lse_N[n] = lse;
     if (target < 0) {
       clear();
@@ -50,12 +50,13 @@ template <class T> void cross_entropy(const CrossEntropy<T>& a) {
     const float weight = a.weight_N ? a.weight_N[n] : 1.0f, scale = weight * a.scale;
     a.loss_N[n] = weight * (log_total - shifted);
     if (!d_logits_V) continue;
-    const float each = scale * (1 + 2 * a.z * lse) / total;
+    const float factor = scale * (1 + 2 * a.z * lse) / total;
     if (exp_V)
-      sweep(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, each * load(exp_V + i, part), part); });
+      sweep_bundles(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, factor * load(exp_V + i, part), part); });
     else
-      sweep(a.vocab, [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, each * exp(load(logits_V + i, part) - top), part); });
-    store1(d_logits_V + target, each * exp(set1(shifted))[0] - scale);
+      sweep_bundles(a.vocab,
+                    [&](int64_t i, auto part) GAMUT_INLINED { store(d_logits_V + i, factor * exp_not_positive(load(logits_V + i, part) - top), part); });
+    store1(d_logits_V + target, factor * exp(set1(shifted))[0] - scale);
   }
 }
 

@@ -43,11 +43,15 @@ template <class T> void sum_rows(int64_t count, const T* const* rows, int64_t d,
 }
 
 template <class P> double sum_squares(int64_t n, const P* x) {
-  D sums[4][2] = {};
-  sweep4(n, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-    const Doubles v = widened(load(x + i, part));
-    sums[slot][0] += v.low * v.low;
-    sums[slot][1] += v.high * v.high;
+  D sums[kBundle][2] = {};
+  sweep_bundles(n, [&](int64_t i, auto part) GAMUT_INLINED {
+    const auto v = load(x + i, part);
+#pragma GCC unroll 4
+    for (int k = 0; k < (is_bundle<decltype(load(x, part))> ? kBundle : 1); ++k) {
+      const Doubles wide = widened(vector_of(v, k));
+      sums[k][0] += wide.low * wide.low;
+      sums[k][1] += wide.high * wide.high;
+    }
   });
   const D lanes =
       ((sums[0][0] + sums[0][1]) + (sums[1][0] + sums[1][1])) + ((sums[2][0] + sums[2][1]) + (sums[3][0] + sums[3][1]));

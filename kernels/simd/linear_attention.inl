@@ -22,12 +22,12 @@ void compute(const Decays& d, const float* decay, int64_t stride, int64_t count)
   }
   for (int64_t r = 0; r < kC; r += W) {
     const F g = load(d.sum + r);
-    store(d.passed + r, exp(g));
-    store(d.left + r, exp(set1(sum) - g));
+    store(d.passed + r, exp_not_positive(g));
+    store(d.left + r, exp_not_positive(set1(sum) - g));
   }
   for (int64_t r = 0; r < count; ++r)
     for (int64_t i = 0; i < kC; i += W) {
-      const F g = i <= r ? exp(set1(d.sum[r]) - load(d.sum + i)) : F{};
+      const F g = i <= r ? exp_not_positive(set1(d.sum[r]) - load(d.sum + i)) : F{};  // above the diagonal anything
       store(d.gamma + r * kC + i, select(iota() + static_cast<int32_t>(i) <= static_cast<int32_t>(r), g, F{}));
     }
 }

@@ -7,42 +7,63 @@
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
-// e^x = 2^n · e^r, n = round(x·log₂e), |r| ≤ ln2/2, e^r = 1 + r + r²·q(r). ln2 is split so that n·(its upper part) is exact.
-// Relative error at most 2.4e-7 wherever the result is a normal number; 0 below −104, ∞ above 88.73, NaN for NaN.
-GAMUT_INLINE F exp(F x) {
-  constexpr float kMagic = 12582912.0f;  // 1.5·2²³: adding it rounds to an integer, which then sits in the low bits
-  x = min(set1(89.0f), max(set1(-104.0f), x));
-  const F shifted = madd(x, set1(1.44269504f), set1(kMagic));
-  const F n = shifted - kMagic;
-  const F r = madd(n, set1(-1.42860677e-6f), madd(n, set1(-0.693145752f), x));
-  F q = madd(r, set1(0.001381454f), set1(0.0083687451f));
-  q = madd(q, r, set1(0.0416683908f));
-  q = madd(q, r, set1(0.166665204f));
-  q = madd(q, r, set1(0.4999999343f));
-  const F y = madd(q, r * r, r) + 1.0f;
+// y · 2^n for whole n = shifted − 1.5·2²³.
+template <class X> GAMUT_INLINE X times_power(const X& y, [[maybe_unused]] const X& n, [[maybe_unused]] const X& shifted) {
 #if defined(__AVX512F__)
-  return _mm512_maskz_scalef_ps(0xffff, y, n);
+  return each([](F a, F b) GAMUT_INLINED { return (F)_mm512_maskz_scalef_ps(0xffff, a, b); }, y, n);
 #else
-  const I e = (I)bits(shifted) - 0x4b400000, half = e >> 1;  // in two steps: 2^128 and 2^−150 are no floats
-  return y * (F)((half + 127) << 23) * (F)((e - half + 127) << 23);
+  return each(
+      [](F a, F b) GAMUT_INLINED {
+        const I e = (I)bits(b) - 0x4b400000, half = e >> 1;  // in two steps: 2^128 and 2^−150 are no floats
+        return a * (F)((half + 127) << 23) * (F)((e - half + 127) << 23);
+      },
+      y, shifted);
 #endif
 }
 
-// 2^x for x ≤ 127: 2^n · (1 + f·q(f)), n = round(x), |f| ≤ ½. Exactly 1 at 0. Relative error at most 2.5e-7; results below
-// 2^−126 may be 0, and −∞ gives 0; NaN gives NaN. Shorter than exp: nothing is lost in forming f.
-GAMUT_INLINE F exp2(F x) {
+// e^x = 2^n · e^r, n = round(x·log₂e), |r| ≤ ln2/2, e^r = 1 + r + r²·q(r). ln2 is split so that n·(its upper part) is exact.
+// Relative error at most 2.4e-7 wherever the result is a normal number; 0 below −104, ∞ above 88.73, NaN for NaN.
+template <class X> GAMUT_INLINE X exp(X x) {
+  constexpr float kMagic = 12582912.0f;  // 1.5·2²³: adding it rounds to an integer, which then sits in the low bits
+  x = min(set1(89.0f), max(set1(-104.0f), x));
+  const X shifted = madd(x, set1(1.44269504f), set1(kMagic));
+  const X n = shifted - kMagic;
+  const X r = madd(n, set1(-1.42860677e-6f), madd(n, set1(-0.693145752f), x));
+  X q = madd(r, set1(0.001381454f), set1(0.0083687451f));
+  q = madd(q, r, set1(0.0416683908f));
+  q = madd(q, r, set1(0.166665204f));
+  q = madd(q, r, set1(0.4999999343f));
+  const X y = madd(q, r * r, r) + 1.0f;
+  return times_power(y, n, shifted);
+}
+
+// 2^x for x ≤ 127, exactly 1 at 0; results below 2^−126 may be 0, and −∞ gives 0; NaN gives NaN. Shorter than exp: nothing is lost in forming f. Relative error
+// at most 2.5e-7. `kCoarse`, for what is rounded to bf16: 3e-6, where that is less work.
+template <bool kCoarse = false, class X> GAMUT_INLINE X exp2(X x) {
+#if defined(__AVX512F__)  // 2^⌊x⌋ · p(f), 0 ≤ f < 1; scalef rounds its exponent down by itself
+  const X f = each([](F v) GAMUT_INLINED { return (F)_mm512_maskz_reduce_ps(0xffff, v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }, x);
+  X q;
+  if constexpr (kCoarse) {
+    q = madd(f, set1(0.0134266857f), set1(0.0522424728f));
+    q = madd(q, f, set1(0.241280213f));
+    q = madd(q, f, set1(0.6930448413f));
+  } else {
+    q = madd(f, set1(0.0018671302f), set1(0.0090170298f));
+    q = madd(q, f, set1(0.0557999127f));
+    q = madd(q, f, set1(0.2401644439f));
+    q = madd(q, f, set1(0.6931512952f));
+  }
+  return times_power(madd(q, f, set1(1.0f)), x, x);
+#else  // 2^n · p(f), n = round(x), |f| ≤ ½
   constexpr float kMagic = 12582912.0f;
   x = max(set1(-150.0f), x);
-  const F shifted = x + kMagic, n = shifted - kMagic, f = x - n;
-  F q = madd(f, set1(0.0013264591f), set1(0.009671619f));
+  const X shifted = x + kMagic, n = shifted - kMagic, f = x - n;
+  X q = madd(f, set1(0.0013264591f), set1(0.009671619f));
   q = madd(q, f, set1(0.0555073503f));
   q = madd(q, f, set1(0.2402224046f));
   q = madd(q, f, set1(0.6931469764f));
-  const F y = madd(q, f, set1(1.0f));
-#if defined(__AVX512F__)
-  return _mm512_maskz_scalef_ps(0xffff, y, n);
-#else
-  return select(x < -126.0f, F{}, from_bits(bits(y) + (bits(shifted) << 23)));
+  const X y = madd(q, f, set1(1.0f));
+  return each([](F v, F power, F at) GAMUT_INLINED { return select(at < -126.0f, F{}, from_bits(bits(v) + (bits(power) << 23))); }, y, shifted, x);
 #endif
 }
 
@@ -62,38 +83,50 @@ GAMUT_INLINE F log(F x) {
   return madd(e, set1(0.693147181f), madd(ff * f, q, nmadd(ff, set1(0.5f), f)));
 }
 
-// 1 / (1 + e^−x). Relative error at most 4e-7 for x ≥ −87; below, absolute error at most 1.2e-38.
-GAMUT_INLINE F sigmoid(F x) { return 1.0f / (1.0f + exp(-x)); }
+// e^x for x ≤ 0 in half the operations where exp2 is short: rounding x·log₂e costs |x|·6e-8 of the result, which is at most 2.5e-7 of e⁰.
+template <class X> GAMUT_INLINE X exp_not_positive(X x) {
+#if defined(__AVX512F__)
+  return exp2(X(x * 1.44269504f));
+#else
+  return exp(x);
+#endif
+}
+
+// 1 / (1 + e^−x). Relative error at most 4e-7 for x ≥ −87; below, absolute error at most 1.2e-38. `kCoarse`, for what is rounded to bf16: 3e-6 + |x|·6e-8.
+template <bool kCoarse = false, class X> GAMUT_INLINE X sigmoid(X x) {
+#if defined(__AVX512F__)
+  if constexpr (kCoarse) return 1.0f / (1.0f + exp2<true>(X(x * -1.44269504f)));
+#endif
+  return 1.0f / (1.0f + exp(-x));
+}
 
 // Relative error at most 5e-7.
-GAMUT_INLINE F tanh(F x) {
-  const F a = magnitude(x), z = a * a;
-  F q = madd(z, set1(-0.0057043787f), set1(0.0206385646f));
+template <class X> GAMUT_INLINE X tanh(X x) {
+  const X a = magnitude(x), z = a * a;
+  X q = madd(z, set1(-0.0057043787f), set1(0.0206385646f));
   q = madd(q, z, set1(-0.0537395621f));
   q = madd(q, z, set1(0.1333144046f));
   q = madd(q, z, set1(-0.3333328188f));
-  const F small = madd(q * z, a, a);
-  const F large = 1.0f - 2.0f / (exp(a + a) + 1.0f);
+  const X small = madd(q * z, a, a);
+  const X large = 1.0f - 2.0f / (exp(a + a) + 1.0f);
   return with_sign_of(select(a < 0.625f, small, large), x);
 }
 
 // Φ(x), the standard normal distribution, and its density φ(x): Φ(−a) = e^(−a²/2) · t·q(t), t = 1/(1 + 0.2316419a), for a ≥ 0.
 // Φ: absolute error at most 3e-7; for x < 0 also relative error at most 4e-7·(1 + x²/2).
-struct Normal {
-  F below, density;
-};
-GAMUT_INLINE Normal normal(F x) {
-  const F a = magnitude(x);
-  const F e = exp(-0.5f * (a * a));
-  const F t = 1.0f / madd(a, set1(0.2316419f), set1(1.0f));
-  F q = madd(t, set1(-0.0700716348f), set1(0.2461749864f));
+template <class X> struct Normal { X below, density; };
+template <class X> GAMUT_INLINE Normal<X> normal(X x) {
+  const X a = magnitude(x);
+  const X e = exp(-0.5f * (a * a));
+  const X t = 1.0f / madd(a, set1(0.2316419f), set1(1.0f));
+  X q = madd(t, set1(-0.0700716348f), set1(0.2461749864f));
   q = madd(q, t, set1(-0.1989647213f));
   q = madd(q, t, set1(0.2226684911f));
   q = madd(q, t, set1(0.0149878659f));
   q = madd(q, t, set1(0.1021891924f));
   q = madd(q, t, set1(0.0904992379f));
   q = madd(q, t, set1(0.0925166563f));
-  const F tail = e * (t * q);
+  const X tail = e * (t * q);
   return {select(x < 0.0f, tail, 1.0f - tail), e * 0.398942280f};
 }
 

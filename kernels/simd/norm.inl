@@ -5,7 +5,12 @@
 namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
-template <class T> GAMUT_INLINE void fetch(const T* p) { __builtin_prefetch(p); }
+template <class T, class Part> GAMUT_INLINE void fetch(const T* p, Part) { __builtin_prefetch(p); }
+template <class T> GAMUT_INLINE void fetch(const T* p, Bundled) {
+  constexpr int kLine = 64 / sizeof(T);
+#pragma GCC unroll 4
+  for (int i = 0; i < kBundle * W; i += kLine) __builtin_prefetch(p + i);
+}
 
 // Longest row whose sum, or whose numbers as float32, wait for the later sweeps in the first-level cache instead of being made again.
 constexpr int64_t kHeldRow = 4096;
@@ -15,46 +20,44 @@ template <class T, bool kLayer, bool kAdd, bool kPast, bool kHold> void norm_for
   const float d = static_cast<float>(a.d), eps = static_cast<float>(a.eps);
   for (int64_t n = 0; n < a.rows; ++n) {
     const T *x_D = a.x_ND + n * a.d, *y_D = kAdd ? a.y_ND + n * a.d : nullptr;
-    const auto summed = [&](int64_t i, auto part) GAMUT_INLINED {
-      if constexpr (kAdd) return rounded<T>(load(x_D + i, part) + load(y_D + i, part));
+    const auto input = [&](int64_t i, auto part) GAMUT_INLINED {
+      if constexpr (kAdd) return each([](F v) GAMUT_INLINED { return rounded<T>(v); }, load(x_D + i, part) + load(y_D + i, part));
       else return load(x_D + i, part);
     };
     const auto again = [&](int64_t i, auto part) GAMUT_INLINED {
       if constexpr (kHold) return load(held_D + i, part);
-      else return summed(i, part);
+      else return input(i, part);
     };
-    F sums[4] = {}, squares[4] = {};
-    sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-      const F s = summed(i, part);
+    F sums[kBundle] = {}, squares[kBundle] = {};
+    sweep_bundles(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+      const auto s = input(i, part);
       if constexpr (kHold) store(held_D + i, s, part);
-      if constexpr (kLayer)
-        sums[slot] += s;
-      else
-        squares[slot] = madd(s, s, squares[slot]);
+      if constexpr (kLayer) add_to(sums, s);
+      else add_products(squares, s, s);
     });
     float mean = 0;
     if constexpr (kLayer) {
-      mean = sum4(sums) / d;
+      mean = sum(summed(sums)) / d;
       if (a.mean_N) a.mean_N[n] = mean;
-      sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-        const F c = keep(again(i, part) - mean, part);
-        squares[slot] = madd(c, c, squares[slot]);
+      sweep_bundles(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+        const auto c = keep(again(i, part) - mean, part);
+        add_products(squares, c, c);
       });
     }
-    const float inv = 1 / __builtin_sqrtf(sum4(squares) / d + eps);
+    const float inv = 1 / __builtin_sqrtf(sum(summed(squares)) / d + eps);
     a.inv_N[n] = inv;
     T *sum_D = kAdd ? a.sum_ND + n * a.d : nullptr, *out_D = a.out_ND + n * a.d;
-    sweep(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
-      fetch(x_D + a.d + i);  // memory is read all the time
-      F y = again(i, part);
+    sweep_bundles(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+      fetch(x_D + a.d + i, part);  // memory is read all the time
+      auto y = again(i, part);
       if constexpr (kAdd) {
-        fetch(y_D + a.d + i);
+        fetch(y_D + a.d + i, part);
         put<kPast>(sum_D + i, y, part);
       }
-      if constexpr (kLayer) y -= mean;
-      y *= inv;
-      if (a.gain_D) y *= load(a.gain_D + i, part);
-      if (kLayer && a.bias_D) y += load(a.bias_D + i, part);
+      if constexpr (kLayer) y = y - mean;
+      y = y * inv;
+      if (a.gain_D) y = y * load(a.gain_D + i, part);
+      if (kLayer && a.bias_D) y = y + load(a.bias_D + i, part);
       put<kPast>(out_D + i, y, part);
     });
   }
@@ -67,32 +70,32 @@ template <class T, bool kLayer, bool kPast> void norm_backward_rows(const NormBa
     const T *s_D = a.sum_ND + n * a.d, *d_out_D = a.d_out_ND + n * a.d;
     const T* d_sum_D = a.d_sum_ND ? a.d_sum_ND + n * a.d : nullptr;
     const float mean = kLayer ? a.mean_N[n] : 0.0f, inv = a.inv_N[n];
-    F u_sum[4] = {}, ux_sum[4] = {};
-    sweep4(a.d, [&](int64_t i, auto part, int slot) GAMUT_INLINED {
-      F u = load(d_out_D + i, part), c = load(s_D + i, part);
-      if (a.gain_D) u *= load(a.gain_D + i, part);
+    F u_sum[kBundle] = {}, ux_sum[kBundle] = {};
+    sweep_bundles(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+      auto u = load(d_out_D + i, part), c = load(s_D + i, part);
+      if (a.gain_D) u = u * load(a.gain_D + i, part);
       if constexpr (kLayer) {
-        u_sum[slot] += u;
-        c -= mean;
+        add_to(u_sum, u);
+        c = c - mean;
       }
-      ux_sum[slot] = madd(u, c, ux_sum[slot]);
+      add_products(ux_sum, u, c);
     });
-    const float u_mean = kLayer ? sum4(u_sum) / d : 0.0f;
-    const float ux_mean = sum4(ux_sum) * inv / d;
+    const float u_mean = kLayer ? sum(summed(u_sum)) / d : 0.0f;
+    const float ux_mean = sum(summed(ux_sum)) * inv / d;
     T* dx_D = a.dx_ND + n * a.d;
-    sweep(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
-      fetch(s_D + a.d + i);
-      fetch(d_out_D + a.d + i);
-      const F d_out = load(d_out_D + i, part);
-      F c = load(s_D + i, part), u = d_out;
-      if constexpr (kLayer) c -= mean;
-      const F x_hat = c * inv;
-      if (a.gain_D) u *= load(a.gain_D + i, part);
-      if constexpr (kLayer) u -= u_mean;
-      F dx = inv * nmadd(x_hat, set1(ux_mean), u);
+    sweep_bundles(a.d, [&](int64_t i, auto part) GAMUT_INLINED {
+      fetch(s_D + a.d + i, part);
+      fetch(d_out_D + a.d + i, part);
+      const auto d_out = load(d_out_D + i, part);
+      auto c = load(s_D + i, part), u = d_out;
+      if constexpr (kLayer) c = c - mean;
+      const auto x_hat = c * inv;
+      if (a.gain_D) u = u * load(a.gain_D + i, part);
+      if constexpr (kLayer) u = u - u_mean;
+      auto dx = inv * nmadd(x_hat, set1(ux_mean), u);
       if (d_sum_D) {
-        fetch(d_sum_D + a.d + i);
-        dx += load(d_sum_D + i, part);
+        fetch(d_sum_D + a.d + i, part);
+        dx = dx + load(d_sum_D + i, part);
       }
       if (a.d_gain_D) store(a.d_gain_D + i, madd(d_out, x_hat, load(a.d_gain_D + i, part)), part);
       if (kLayer && a.d_bias_D) store(a.d_bias_D + i, load(a.d_bias_D + i, part) + d_out, part);

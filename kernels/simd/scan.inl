@@ -16,6 +16,25 @@ template <class T> GAMUT_INLINE void scan_rates(const ScanForward<T>& a, int64_t
   }
 }
 
+constexpr float kMinusLog2e = -1.44269504f;
+
+// Vectors n … of an array of them.
+GAMUT_INLINE F state(const F* x, int64_t n, All) { return x[n]; }
+GAMUT_INLINE Bundle<F> state(const F* x, int64_t n, Bundled) { return {x[n], x[n + 1], x[n + 2], x[n + 3]}; }
+GAMUT_INLINE void put_state(F* x, int64_t n, F value, All) { x[n] = value; }
+GAMUT_INLINE void put_state(F* x, int64_t n, const Bundle<F>& value, Bundled) {
+#pragma GCC unroll 4
+  for (int k = 0; k < kBundle; ++k) x[n + k] = value.at[k];
+}
+// Numbers, each in all lanes of a vector.
+GAMUT_INLINE F spread1(const float* p, All) { return set1(*p); }
+GAMUT_INLINE Bundle<F> spread1(const float* p, Bundled) { return {set1(p[0]), set1(p[1]), set1(p[2]), set1(p[3])}; }
+template <class Body> GAMUT_INLINE void sweep_states(int64_t states, const Body& body) {
+  int64_t n = 0;
+  for (; n + kBundle <= states; n += kBundle) body(n, Bundled{});
+  for (; n < states; ++n) body(n, All{});
+}
+
 }  // namespace
 
 template <class T> void scan_forward(const ScanForward<T>& a) {
@@ -27,12 +46,14 @@ template <class T> void scan_forward(const ScanForward<T>& a) {
       if (a.starts && t % kScanChunk == 0)
         for (int64_t n = 0; n < a.n; ++n) store(a.starts + (t / kScanChunk * a.n + n) * a.state_stride + c, h[n], part);
       const F x = load(a.x + t * a.stride + c, part), delta = load(a.delta + t * a.stride + c, part), dx = delta * x;
-      F y = load(a.skip_E + c, part) * x;
-      for (int64_t n = 0; n < a.n; ++n) {
-        h[n] = madd(exp(-(delta * rate[n])), h[n], a.b_TN[t * a.n + n] * dx);
-        y = madd(set1(a.c_TN[t * a.n + n]), h[n], y);
-      }
-      store(a.out + t * a.stride + c, y, part);
+      const F steps = kMinusLog2e * delta;
+      F y[kBundle] = {load(a.skip_E + c, part) * x};
+      sweep_states(a.n, [&](int64_t n, auto kind) GAMUT_INLINED {
+        const auto next = madd(exp2(steps * state(rate, n, kind)), state(h, n, kind), spread1(a.b_TN + t * a.n + n, kind) * dx);
+        put_state(h, n, next, kind);
+        add_to(y, spread1(a.c_TN + t * a.n + n, kind) * next);
+      });
+      store(a.out + t * a.stride + c, summed(y), part);
     }
     for (int64_t n = 0; n < a.n; ++n) store(a.state + n * a.state_stride + c, h[n], part);
   });
@@ -55,10 +76,12 @@ template <class T> void scan_backward(const ScanBackward<T>& b) {
       for (int64_t s = 0; s < count; ++s) {
         const int64_t t = first + s;
         const F delta = load(a.delta + t * a.stride + c, part), dx = delta * load(a.x + t * a.stride + c, part);
-        for (int64_t n = 0; n < a.n; ++n) {
-          decay[s * a.n + n] = exp(-(delta * rate[n]));
-          h[(s + 1) * a.n + n] = madd(decay[s * a.n + n], h[s * a.n + n], a.b_TN[t * a.n + n] * dx);
-        }
+        const F steps = kMinusLog2e * delta;
+        sweep_states(a.n, [&](int64_t n, auto kind) GAMUT_INLINED {
+          const auto d = exp2(steps * state(rate, n, kind));
+          put_state(decay, s * a.n + n, d, kind);
+          put_state(h, (s + 1) * a.n + n, madd(d, state(h, s * a.n + n, kind), spread1(a.b_TN + t * a.n + n, kind) * dx), kind);
+        });
       }
       F d_skip = load(b.d_skip_E + c, part);
       const F skip = load(a.skip_E + c, part);

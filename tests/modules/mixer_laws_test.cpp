@@ -124,6 +124,8 @@ TEST_P(MixerLaws, ParallelChunkedAndStepFormsAgree) {
     for (const char* dtype : {"f32", "bf16"}) {
       Built built(dtype, 2);
       const bool half = dtype[0] == 'b';
+      const bool chooses = GetParam().layers[0].options.contains("indexer");  // keys: among nearly equal ones a rounding decides
+      const double most = !half ? 5e-5 : chooses ? 0.3 : 0.1;
       const std::vector<float> whole = built.run(ids, 0, kLength);
       for (const std::vector<int64_t>& cut : cuts) {
         States states = built.start(1);
@@ -140,7 +142,7 @@ TEST_P(MixerLaws, ParallelChunkedAndStepFormsAgree) {
         double sum = 0;
         for (size_t i = 0; i < whole.size(); ++i) {
           sum += std::abs(pieces[i] - whole[i]);
-          ASSERT_NEAR(pieces[i], whole[i], half ? 0.1 : 5e-5) << dtype << " on " << kernels::name_of(static_cast<kernels::Tier>(tier)) << ", position " << i / kWidth << ", " << ends.size() << " pieces, first of " << ends[0];
+          ASSERT_NEAR(pieces[i], whole[i], most) << dtype << " on " << kernels::name_of(static_cast<kernels::Tier>(tier)) << ", position " << i / kWidth << ", " << ends.size() << " pieces, first of " << ends[0];
         }
         ASSERT_LE(sum / static_cast<double>(whole.size()), half ? 0.01 : 1e-5) << dtype << ", " << ends.size() << " pieces, first of " << ends[0];
       }
