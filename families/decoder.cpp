@@ -13,6 +13,7 @@ Component vocabulary_head(const PlainDecoder& d) {
   if (d.logit_scale != 1) head.options["scale"] = d.logit_scale;
   if (d.logit_softcap > 0) head.options["softcap"] = d.logit_softcap;
   if (d.head_bias) head.options["bias"] = "trained";
+  if (d.spec.embedding_width > 0 && d.spec.embedding_width != d.spec.width) head.options["narrow"] = true;
   return head;
 }
 
@@ -281,11 +282,11 @@ void residual(Keys& k, PlainDecoder& d, const char* key, Residual parallel, bool
   if (k.reading()) d.spec.residual = is ? parallel : Residual::sequential;
 }
 
-void layer_norms(Keys& k, PlainDecoder& d, const char* key) {
-  bool is = d.attention[0].qk_norm == QkNorm::layer;
+void layer_norms(Keys& k, PlainDecoder& d, const char* key, QkNorm kind) {
+  bool is = d.attention[0].qk_norm == kind;
   k.flag(key, is, false);
   if (k.reading())
-    for (AttentionOptions& a : d.attention) a.qk_norm = is ? QkNorm::layer : QkNorm::none;
+    for (AttentionOptions& a : d.attention) a.qk_norm = is ? kind : QkNorm::none;
 }
 
 void query_scalar(Keys& k, PlainDecoder& d, int64_t fallback) {
@@ -508,6 +509,8 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
   both(names.embedding, "embedding");
   if (names.positions) both(names.positions, "positions");
   if (names.embedding_norm) both(names.embedding_norm, "embedding_norm", names.centre, names.gain);
+  if (names.widening) both(names.widening, "embedding_widening");
+  if (names.narrowing) both(names.narrowing, "head.narrow");
   // Layer i of the files, whose parts are those of layer `like` here.
   const auto name_layer = [&](size_t i, const std::string& ours, size_t like) {
     const std::string layer = names.layer + std::to_string(i) + ".", mixer = ours + "mixer.", channel = ours + "channel.";

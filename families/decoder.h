@@ -99,8 +99,8 @@ void common(Keys& k, PlainDecoder& d, bool tied);
 void biases(Keys& k, PlainDecoder& d, const char* key, bool fallback);
 // Whether blocks stand side by side as `parallel` says, or one after the other.
 void residual(Keys& k, PlainDecoder& d, const char* key, Residual parallel, bool fallback);
-// Whether queries and keys have LayerNorms of each head.
-void layer_norms(Keys& k, PlainDecoder& d, const char* key);
+// Whether queries and keys have LayerNorms of each head, and of which of the two kinds.
+void layer_norms(Keys& k, PlainDecoder& d, const char* key, QkNorm kind = QkNorm::layer);
 // query_pre_attn_scalar: scores are divided by its square root.
 void query_scalar(Keys& k, PlainDecoder& d, int64_t fallback);
 // rope_theta, rope_scaling, and partial_rotary_factor where `partial`; in either style.
@@ -125,7 +125,8 @@ void experts(Keys& k, PlainDecoder& d, const ExpertDialect& dialect);
 
 // Where tensors are: names below the layer's own, without .weight. A null name: there is none.
 struct DecoderNames {
-  const char *embedding = "model.embed_tokens", *positions = nullptr, *embedding_norm = nullptr, *layer = "model.layers.", *final_norm = "model.norm", *head = "lm_head";
+  const char *embedding = "model.embed_tokens", *positions = nullptr, *embedding_norm = nullptr, *widening = nullptr, *narrowing = nullptr,
+             *layer = "model.layers.", *final_norm = "model.norm", *head = "lm_head";
   const char *mixer_norm = "input_layernorm", *mixer_post_norm = nullptr, *channel_norm = "post_attention_layernorm", *channel_post_norm = nullptr;
   const char *query = "self_attn.q_proj", *key = "self_attn.k_proj", *value = "self_attn.v_proj", *output = "self_attn.o_proj";
   const char *query_norm = "self_attn.q_norm", *key_norm = "self_attn.k_norm";

@@ -81,7 +81,9 @@ Family::Written write_encoder(const ModelSpec& spec, const EncoderDialect& diale
   if (spec.norm != "layer" || spec.placement != NormPlacement::post || !spec.embedding_norm) return cannot("norms other than LayerNorm after the embedding and after each block");
   if (has_shares(spec)) return cannot("shares of blocks in the residual stream");
   const EncoderKeys& keys = dialect.keys;
-  if (spec.positions != "learned" || (keys.token_types ? spec.token_types < 1 : spec.token_types != 0) || spec.embedding_scale != 1 || !spec.encoder.empty()) return cannot("other than one stack with learned positions");
+  if (spec.positions != "learned" || (keys.token_types ? spec.token_types < 1 : spec.token_types != 0) || spec.embedding_scale != 1 ||
+      spec.embedding_width > 0 || !spec.encoder.empty())
+    return cannot("other than one stack with learned positions");
   if (!keys.norm_eps && spec.norm_eps != 1e-12) return cannot("an epsilon other than 1e-12");
   if (dialect.positions_after_padding ? spec.position_offset < 1 : spec.position_offset != 0) return cannot("positions that start elsewhere");
   for (const LayerSpec& layer : spec.layers)

@@ -90,9 +90,16 @@ void read_tensors(Model& model, const std::vector<StoredTensor>& wanted, const T
     else if (view->shape != tensor.shape) problems.push_back(shape_text(view->shape) + " instead of " + shape_text(tensor.shape) + " in " + file.place(*view));
     else if (!is_float(view->dtype)) problems.push_back(std::string(name_of(view->dtype)) + " instead of a float type in " + file.place(*view));
   }
-  for (const TensorView& view : file.tensors())
-    if (!names.contains(view.name) && !view.bytes.empty() && !ignored(view.name))
-      problems.push_back("surplus " + shape_text(view.shape) + " in " + file.place(view));
+  const auto table = std::find_if(wanted.begin(), wanted.end(), [](const StoredTensor& tensor) { return tensor.parts[0].parameter == "embedding"; });
+  const TensorView* embedding = table == wanted.end() ? nullptr : file.find(table->name);
+  for (const TensorView& view : file.tensors()) {
+    if (names.contains(view.name) || view.bytes.empty()) continue;
+    if (!ignored(view.name)) problems.push_back("surplus " + shape_text(view.shape) + " in " + file.place(view));
+    // What is left out as a copy must be one.
+    else if (model.spec().tied && embedding && view.dtype == embedding->dtype && view.shape == embedding->shape &&
+             !std::ranges::equal(view.bytes, embedding->bytes))
+      problems.push_back(file.place(view) + " differs from " + embedding->name + ", to which it is tied");
+  }
   if (!problems.empty())
     throw Error({.who = "model",
                  .what = std::to_string(problems.size()) + (problems.size() == 1 ? " tensor does" : " tensors do") + " not fit the configuration: " + join(problems, "; "),

@@ -9,8 +9,11 @@ void keys(Keys& k, PlainDecoder& d) {
   k.activation("activation_function", d, "relu");
   bool before = d.spec.placement == NormPlacement::pre;
   k.flag("do_layer_norm_before", before, true);
-  k.only("_remove_final_layer_norm", false, "no final norm");
-  k.only("word_embed_proj_dim", d.spec.width, "an embedding of another width");
+  if (before) k.only("_remove_final_layer_norm", false, "no final norm");
+  else k.ignore({"_remove_final_layer_norm"}, "there is none");
+  int64_t narrow = d.spec.embedding_width > 0 ? d.spec.embedding_width : d.spec.width;
+  k.integer_or_null("word_embed_proj_dim", narrow, d.spec.width);
+  if (k.reading() && narrow > 0 && narrow != d.spec.width) d.spec.embedding_width = narrow;
   biases(k, d, "enable_bias", true);
   k.flag("layer_norm_elementwise_affine", d.spec.norm_gain, true);
   k.ignore({"activation_dropout", "prefix"}, "training of the original");
@@ -26,7 +29,8 @@ void keys(Keys& k, PlainDecoder& d) {
   d.ffn_bias = d.attention[0].bias;
 }
 constexpr DecoderFamily kFamily{"opt", "OPTForCausalLM", keys,
-                                {.embedding = "model.decoder.embed_tokens", .positions = "model.decoder.embed_positions", .layer = "model.decoder.layers.",
+                                {.embedding = "model.decoder.embed_tokens", .positions = "model.decoder.embed_positions", .widening = "model.decoder.project_in",
+                                 .narrowing = "model.decoder.project_out", .layer = "model.decoder.layers.",
                                  .final_norm = "model.decoder.final_layer_norm", .mixer_norm = "self_attn_layer_norm", .channel_norm = "final_layer_norm", .output = "self_attn.out_proj",
                                  .up = "fc1", .down = "fc2"}};
 

@@ -7,7 +7,7 @@ namespace {
 void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 51200, .width = 2048, .layers = 24, .heads = 32, .hidden = 8192, .eps = 1e-5}, {.head_dim = nullptr, .eps = "layer_norm_eps"});
   k.activation("hidden_act", d, "gelu_new");
-  k.only("qk_layernorm", false, "normalised queries and keys");
+  layer_norms(k, d, "qk_layernorm", QkNorm::layer_shared);
   rotation(k, d, 10000, true, 0.5);
   common(k, d, false);
   if (!k.reading()) return;
@@ -17,7 +17,9 @@ void keys(Keys& k, PlainDecoder& d) {
   d.gated = false;
   d.ffn_bias = d.head_bias = true;
 }
-constexpr DecoderFamily kFamily{"phi", "PhiForCausalLM", keys, {.final_norm = "model.final_layernorm", .output = "self_attn.dense", .up = "mlp.fc1", .down = "mlp.fc2"}};
+constexpr DecoderFamily kFamily{"phi", "PhiForCausalLM", keys,
+                                {.final_norm = "model.final_layernorm", .output = "self_attn.dense", .query_norm = "self_attn.q_layernorm", .key_norm = "self_attn.k_layernorm", .up = "mlp.fc1",
+                                 .down = "mlp.fc2"}};
 
 }  // namespace
 

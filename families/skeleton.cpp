@@ -23,7 +23,15 @@ const std::vector<std::pair<std::string, std::string>> kActivations{{"silu", "si
                                                                     {"gelu_fast", "gelu_tanh"},
                                                                     {"gelu_accurate", "gelu_tanh"},
                                                                     {"gelu_python_tanh", "gelu_tanh"},
-                                                                    {"gelu_python", "gelu"}};
+                                                                    {"gelu_python", "gelu"},
+                                                                    {"sigmoid", "sigmoid"},
+                                                                    {"mish", "mish"},
+                                                                    {"leaky_relu", "leaky_relu"},
+                                                                    {"relu6", "relu6"},
+                                                                    {"hardswish", "hardswish"},
+                                                                    {"laplace", "laplace"},
+                                                                    {"sqrtsoftplus", "sqrt_softplus"},
+                                                                    {"gelu_10", "gelu_10"}};
 
 const std::vector<std::pair<std::string, std::string>> kTypes{{"float32", "f32"}, {"bfloat16", "bf16"}, {"float64", "f64"}, {"float16", "f32"}};
 
@@ -247,6 +255,7 @@ bool has_shares(const ModelSpec& spec) {
 std::string beyond_decoder(const ModelSpec& spec) {
   if (!spec.encoder.empty()) return "an encoder";
   if (spec.token_types > 0) return "token types";
+  if (spec.embedding_width > 0 && spec.placement != NormPlacement::none) return "an embedding of another width";
   if (spec.residual != Residual::sequential || spec.residual_scale != 1) return "another residual stream";
   if (!spec.norm_gain || !spec.norm_bias) return "norms without weights";
   if (spec.final_norm_eps > 0) return "a final norm with an epsilon of its own";

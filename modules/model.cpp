@@ -40,10 +40,14 @@ Model::Model(const ModelSpec& spec, const Device& device, const Parameters::Rule
       throw Error({.who = "model", .what = "layer " + std::to_string(i) + (spec.encoder.empty() ? " looks at an encoder, and there is none" : " does not look at the encoder"),
                    .hint = "`cross` in the layers and the table `encoder` belong together"});
   const int64_t narrow = spec.embedding_width > 0 ? spec.embedding_width : spec.width;
-  if (narrow != spec.width && (spec.placement != NormPlacement::none || spec.tied || spec.positions != "none" || spec.token_types > 0 || spec.embedding_norm || !spec.encoder.empty()))
-    throw Error({.who = "model", .what = "an embedding of width " + std::to_string(narrow) + " in a model of width " + std::to_string(spec.width) + " needs layers without residual and a head of its own",
-                 .hint = "norm_placement = \"none\" and tied = false"});
+  const bool taken = spec.placement == NormPlacement::none;  // by the first mixer as it is
+  if (narrow != spec.width && (!spec.encoder.empty() || (taken && (spec.positions != "none" || spec.token_types > 0 || spec.embedding_norm))))
+    throw Error({.who = "model",
+                 .what = "an embedding of width " + std::to_string(narrow) + " in a model of width " + std::to_string(spec.width) +
+                         " with an encoder, or without residuals and with something added to it",
+                 .hint = "leave out embedding_width"});
   embedding_ = parameters_.add("embedding", {spec.vocab, narrow}, Role::embedding, Init::normal(spec.init_std));
+  if (narrow != spec.width && !taken) widening_ = parameters_.add("embedding_widening", {spec.width, narrow}, Role::matrix, Init::normal(spec.init_std));
   if (spec.token_types > 0) token_types_ = parameters_.add("token_types", {spec.token_types, spec.width}, Role::embedding, Init::normal(spec.init_std));
   if (!spec.encoder.empty()) encoder_ = build_stack(spec.encoder, "encoder.");
   decoder_ = build_stack(spec.layers, "");
@@ -58,7 +62,7 @@ Model::Stack Model::build_stack(const std::vector<LayerSpec>& layers, const std:
   for (size_t i = 0; i < layers.size(); ++i) {
     const std::string name = prefix + "layers." + std::to_string(i);
     const int index = static_cast<int>(i);
-    int64_t width = i == 0 && spec_.embedding_width > 0 ? spec_.embedding_width : spec_.width;  // of what comes in
+    int64_t width = i == 0 && spec_.embedding_width > 0 && !widening_ ? spec_.embedding_width : spec_.width;  // of what comes in
     Layer layer;
     layer.mixer_shares = layers[i].mixer_shares;
     layer.channel_shares = layers[i].channel_shares;
@@ -110,6 +114,7 @@ Tensor Model::run(Pass& pass, Stack& stack) {
   if (tape.runs())
     for (int64_t i = 0; i < b * t; ++i) pass.positions_N.data<int32_t>()[i] = static_cast<int32_t>(pass.offset + i % t);
   Tensor x = ops::embedding(tape, pass.ids_BT, embedding_, dtype_, spec_.embedding_scale);
+  if (widening_) x = ops::linear(tape, x, {widening_});
   if (stack.positions) {
     if (pass.offset + t > spec_.max_positions)
       throw Error({.who = "model", .what = "position " + std::to_string(pass.offset + t - 1) + " is beyond the " + std::to_string(spec_.max_positions) + " learned ones", .hint = "shorten the text"});

@@ -53,6 +53,7 @@ class Model {
   DType dtype_;
   Parameters parameters_;
   Tensor embedding_, token_types_;
+  Tensor widening_;          // ? [D, width of the embedding]
   Stack encoder_, decoder_;  // a model of one stack has no encoder
   std::vector<std::unique_ptr<Head>> heads_;
 

@@ -7,10 +7,22 @@
 namespace gamut {
 namespace {
 
-constexpr std::array kActivations{
-    std::pair("silu", kernels::Activation::silu),         std::pair("gelu", kernels::Activation::gelu),   std::pair("gelu_tanh", kernels::Activation::gelu_tanh),
-    std::pair("relu", kernels::Activation::relu),         std::pair("relu2", kernels::Activation::relu2), std::pair("identity", kernels::Activation::identity),
-    std::pair("tanh", kernels::Activation::tanh),         std::pair("quick_gelu", kernels::Activation::quick_gelu)};
+constexpr std::array kActivations{std::pair("silu", kernels::Activation::silu),
+                                  std::pair("gelu", kernels::Activation::gelu),
+                                  std::pair("gelu_tanh", kernels::Activation::gelu_tanh),
+                                  std::pair("relu", kernels::Activation::relu),
+                                  std::pair("relu2", kernels::Activation::relu2),
+                                  std::pair("identity", kernels::Activation::identity),
+                                  std::pair("tanh", kernels::Activation::tanh),
+                                  std::pair("quick_gelu", kernels::Activation::quick_gelu),
+                                  std::pair("sigmoid", kernels::Activation::sigmoid),
+                                  std::pair("mish", kernels::Activation::mish),
+                                  std::pair("leaky_relu", kernels::Activation::leaky_relu),
+                                  std::pair("relu6", kernels::Activation::relu6),
+                                  std::pair("laplace", kernels::Activation::laplace),
+                                  std::pair("hardswish", kernels::Activation::hardswish),
+                                  std::pair("gelu_10", kernels::Activation::gelu_10),
+                                  std::pair("sqrt_softplus", kernels::Activation::sqrt_softplus)};
 
 }  // namespace
 

@@ -50,7 +50,7 @@ struct ModelSpec {
   Residual residual = Residual::sequential;
   double residual_scale = 1;       // of what each block adds
   bool tied = false;               // the head is the embedding
-  int64_t embedding_width = 0;     // 0: width. Another one only where nothing is added to it (placement none): the first mixer takes it as it is
+  int64_t embedding_width = 0;     // 0: width. A matrix makes another one the model's width [Lan et al., ALBERT, 2019]; with placement none the first mixer takes it as it is
   double embedding_scale = 1;
   bool embedding_norm = false;     // a norm right after the embedding
   double init_std = 0.02;          // of all matrices; projections into the residual stream: divided by √(2·layers) when scaled

@@ -231,6 +231,11 @@ CASES = {
                                do_layer_norm_before=False, enable_bias=False, bos_token_id=1, eos_token_id=2, pad_token_id=0)),
     "opt-plain": ("OPT", dict(vocab_size=40, hidden_size=16, ffn_dim=24, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=32, word_embed_proj_dim=16,
                               layer_norm_elementwise_affine=False, bos_token_id=1, eos_token_id=2, pad_token_id=0)),
+    "opt-narrow": ("OPT", dict(vocab_size=40, hidden_size=16, ffn_dim=24, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=32, word_embed_proj_dim=10,
+                               do_layer_norm_before=False, activation_function="leaky_relu", bos_token_id=1, eos_token_id=2, pad_token_id=0)),
+    "gemma3_text-both_ways": ("Gemma3", dict(LAYERS, head_dim=10, query_pre_attn_scalar=7, sliding_window=6, use_bidirectional_attention=True, pad_token_id=0,
+                                             layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "phi-norms": ("Phi", dict(SHAPE, qk_layernorm=True, hidden_act="mish")),
     "gpt_bigcode-heads": ("GPTBigCode", dict(GPT, multi_query=False, scale_attn_weights=False)),
     "falcon-alibi": ("Falcon", dict(FALCON, num_attention_heads=4, multi_query=False, alibi=True)),
     "switch_transformers-odd": ("SwitchTransformers", dict(TEXT, num_decoder_layers=2, num_sparse_encoder_layers=0, num_sparse_decoder_layers=3, num_experts=3, expert_capacity=4)),
@@ -246,7 +251,8 @@ SEEDS = {"delta_net-plain": 1, "gemma2": 2, "qwen3_next-gelu": 1, "kimi_linear-r
 # The objective of those that are not trained to predict the next token, by name or by what follows the family in the name of their class.
 SEQ2SEQ = ("t5", "t5-gated", "t5-untied", "mt5", "umt5", "switch_transformers", "switch_transformers-odd", "bart", "mbart", "marian", "pegasus", "m2m_100", "nllb-moe")
 LOSS = dict.fromkeys(SEQ2SEQ, "seq2seq") | {"deepseek_v3-further": "multi_token", "llada": "masked_diffusion", "dream": "masked_diffusion",
-                                            "ForMaskedLM": "mlm", "ForPreTraining": "mlm+nsp", "ForSequenceClassification": "classification", "Model": None}
+                                            "ForMaskedLM": "mlm", "ForPreTraining": "mlm+nsp", "ForSequenceClassification": "classification", "Model": None,
+                                            "gemma3_text-both_ways": None}
 
 
 def padding(ids):

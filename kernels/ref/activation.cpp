@@ -15,6 +15,18 @@ template <class P> ActivationValue<P> swish(P x, P c) {
   return {x * s, s + c * x * s * (1 - s)};
 }
 
+// P(standard normal < x), and its density there.
+template <class P> ActivationValue<P> normal(P x) {
+  return {std::erfc(-x / std::numbers::sqrt2_v<P>) / 2, std::exp(-x * x / 2) * std::numbers::inv_sqrtpi_v<P> / std::numbers::sqrt2_v<P>};
+}
+
+template <class P> ActivationValue<P> gelu(P x) {
+  const auto [below, density] = normal(x);
+  return {x * below, below + x * density};
+}
+
+template <class P> P softplus(P x) { return std::max(x, P(0)) + std::log1p(std::exp(-std::abs(x))); }
+
 }  // namespace
 
 template <class P> ActivationValue<P> activate(Activation activation, P x) {
@@ -23,11 +35,8 @@ template <class P> ActivationValue<P> activate(Activation activation, P x) {
       return swish(x, P(1));
     case Activation::quick_gelu:
       return swish(x, P(1.702));
-    case Activation::gelu: {
-      const P below = std::erfc(-x / std::numbers::sqrt2_v<P>) / 2;  // P(standard normal < x)
-      const P density = std::exp(-x * x / 2) * std::numbers::inv_sqrtpi_v<P> / std::numbers::sqrt2_v<P>;
-      return {x * below, below + x * density};
-    }
+    case Activation::gelu:
+      return gelu(x);
     case Activation::gelu_tanh: {  // (1 + tanh u)/2 = σ(2u)
       const P c = 2 * std::numbers::sqrt2_v<P> * std::numbers::inv_sqrtpi_v<P>;
       const P s = sigmoid(c * (x + P(0.044715) * x * x * x));
@@ -39,6 +48,30 @@ template <class P> ActivationValue<P> activate(Activation activation, P x) {
       return {x > 0 ? x * x : P(0), x > 0 ? 2 * x : P(0)};
     case Activation::tanh:
       return {std::tanh(x), 1 - std::tanh(x) * std::tanh(x)};
+    case Activation::sigmoid:
+      return {sigmoid(x), sigmoid(x) * sigmoid(-x)};
+    case Activation::mish: {
+      const P t = std::tanh(softplus(x));
+      return {x * t, t + x * (1 - t * t) * sigmoid(x)};
+    }
+    case Activation::leaky_relu:
+      return {x > 0 ? x : x * P(0.01), x > 0 ? P(1) : P(0.01)};
+    case Activation::relu6:
+      return {std::clamp(x, P(0), P(6)), x > 0 && x < 6 ? P(1) : P(0)};
+    case Activation::hardswish:
+      return {x * std::clamp(x + 3, P(0), P(6)) / 6, x < -3 ? P(0) : x > 3 ? P(1) : x / 3 + P(0.5)};
+    case Activation::laplace: {
+      const auto [below, density] = normal((x - P(kLaplaceMean)) / P(kLaplaceDeviation));
+      return {below, density / P(kLaplaceDeviation)};
+    }
+    case Activation::sqrt_softplus: {
+      const P y = std::sqrt(softplus(x));
+      return {y, y > 0 ? sigmoid(x) / (2 * y) : P(0)};
+    }
+    case Activation::gelu_10: {
+      const auto [value, slope] = gelu(x);
+      return {std::clamp(value, P(-10), P(10)), std::abs(value) <= 10 ? slope : P(0)};
+    }
     case Activation::identity:
       break;
   }

@@ -9,6 +9,46 @@ template <class X> struct Activated {
   X value, slope;
 };
 
+// x cut at low and high; its slope is 0 beyond.
+template <class X> struct Cut {
+  X value, slope;
+};
+template <class X> GAMUT_INLINE Cut<X> cut(X x, float low, float high) {
+  const X inside = min(set1(high), max(set1(low), x));
+  return {inside, select(inside == x, set1(1.0f), F{})};
+}
+
+// Those that few models have, of one vector.
+template <Activation kActivation> GAMUT_INLINE Activated<F> activated_rarely(F x) {
+  const F one = set1(1.0f);
+  if constexpr (kActivation == Activation::sigmoid) {
+    const F s = sigmoid(x);
+    return {s, s * (1.0f - s)};
+  } else if constexpr (kActivation == Activation::mish) {  // tanh(ln(1 + e)) = n/(n + 2), n = e·(e + 2); 1 from x = 20 on
+    const F e = exp(min(set1(20.0f), x)), n = e * (e + 2.0f), t = n / (n + 2.0f);
+    return {x * t, madd(x * (e / (e + 1.0f)), 1.0f - t * t, t)};
+  } else if constexpr (kActivation == Activation::leaky_relu) {
+    return {max(x, x * 0.01f), select(x > 0.0f, one, set1(0.01f))};
+  } else if constexpr (kActivation == Activation::relu6) {
+    return {min(set1(6.0f), max(x, F{})), select((x > 0.0f) & (x < 6.0f), one, F{})};
+  } else if constexpr (kActivation == Activation::hardswish) {
+    const F share = cut(madd(x, set1(1.0f / 6), set1(0.5f)), 0, 1).value;
+    return {x * share, select((x >= -3.0f) & (x <= 3.0f), madd(x, set1(1.0f / 3), set1(0.5f)), share)};
+  } else if constexpr (kActivation == Activation::laplace) {
+    constexpr float c = static_cast<float>(1 / kLaplaceDeviation);
+    const Normal<F> normal_x = normal((x - static_cast<float>(kLaplaceMean)) * c);
+    return {normal_x.below, normal_x.density * c};
+  } else if constexpr (kActivation == Activation::sqrt_softplus) {
+    const F y = sqrt(softplus(x));
+    return {y, 0.5f * sigmoid(x) / max(y, set1(1e-30f))};  // 0/0 where e^x is 0
+  } else {
+    static_assert(kActivation == Activation::gelu_10);
+    const Normal<F> normal_x = normal(x);
+    const Cut<F> c = cut(x * normal_x.below, -10, 10);
+    return {c.value, madd(x, normal_x.density, normal_x.below) * c.slope};
+  }
+}
+
 // kCoarse: for results in bf16.
 template <Activation kActivation, bool kCoarse, class X> GAMUT_INLINE Activated<X> activated(X x) {
   const X one = spread<X>(set1(1.0f));
@@ -32,18 +72,11 @@ template <Activation kActivation, bool kCoarse, class X> GAMUT_INLINE Activated<
   } else if constexpr (kActivation == Activation::tanh) {
     const X t = tanh(x);
     return {t, 1.0f - t * t};
-  } else {
+  } else if constexpr (kActivation == Activation::identity) {
     return {x, one};
+  } else {
+    return {each([](F v) GAMUT_INLINED { return activated_rarely<kActivation>(v).value; }, x), each([](F v) GAMUT_INLINED { return activated_rarely<kActivation>(v).slope; }, x)};
   }
-}
-
-// x cut at low and high; its slope is 0 beyond.
-template <class X> struct Cut {
-  X value, slope;
-};
-template <class X> GAMUT_INLINE Cut<X> cut(X x, float low, float high) {
-  const X inside = min(set1(high), max(set1(low), x));
-  return {inside, select(inside == x, set1(1.0f), F{})};
 }
 
 // kCut: with a limit or a shift.
@@ -112,22 +145,26 @@ template <Activation kActivation, bool kCut, class T> void backward_rows(const G
 // Calls run.template operator()<activation>().
 template <class Run> void with_activation(Activation activation, Run run) {
   switch (activation) {
-    case Activation::silu:
-      return run.template operator()<Activation::silu>();
-    case Activation::gelu:
-      return run.template operator()<Activation::gelu>();
-    case Activation::gelu_tanh:
-      return run.template operator()<Activation::gelu_tanh>();
-    case Activation::relu:
-      return run.template operator()<Activation::relu>();
-    case Activation::relu2:
-      return run.template operator()<Activation::relu2>();
-    case Activation::quick_gelu:
-      return run.template operator()<Activation::quick_gelu>();
-    case Activation::tanh:
-      return run.template operator()<Activation::tanh>();
-    case Activation::identity:
-      return run.template operator()<Activation::identity>();
+#define GAMUT_ACTIVATION(name) \
+  case Activation::name:       \
+    return run.template operator()<Activation::name>();
+    GAMUT_ACTIVATION(silu)
+    GAMUT_ACTIVATION(gelu)
+    GAMUT_ACTIVATION(gelu_tanh)
+    GAMUT_ACTIVATION(relu)
+    GAMUT_ACTIVATION(relu2)
+    GAMUT_ACTIVATION(identity)
+    GAMUT_ACTIVATION(quick_gelu)
+    GAMUT_ACTIVATION(tanh)
+    GAMUT_ACTIVATION(sigmoid)
+    GAMUT_ACTIVATION(mish)
+    GAMUT_ACTIVATION(leaky_relu)
+    GAMUT_ACTIVATION(relu6)
+    GAMUT_ACTIVATION(hardswish)
+    GAMUT_ACTIVATION(laplace)
+    GAMUT_ACTIVATION(sqrt_softplus)
+    GAMUT_ACTIVATION(gelu_10)
+#undef GAMUT_ACTIVATION
   }
 }
 

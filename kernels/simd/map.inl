@@ -6,11 +6,6 @@ namespace gamut::kernels::GAMUT_TIER {
 namespace {
 
 template <class X> GAMUT_INLINE X one() { return set1(1.0f); }
-// ln(1 + e^x) = max(x, 0) + ln(1 + e), e = e^−|x|; for small e the quotient undoes the rounding of 1 + e.
-GAMUT_INLINE F softplus(F x) {
-  const F e = exp(-magnitude(x)), u = 1.0f + e, rest = u - 1.0f;
-  return max(x, F{}) + select(rest == 0.0f, e, log(u) * e / select(rest == 0.0f, set1(1.0f), rest));
-}
 GAMUT_INLINE F clamp(F x, F low, F high) { return min(max(x, low), high); }
 GAMUT_INLINE F inside(F x, F low, F high) { return select((x >= low) & (x <= high), set1(1.0f), F{}); }
 

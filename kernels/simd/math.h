@@ -100,6 +100,12 @@ template <bool kCoarse = false, class X> GAMUT_INLINE X sigmoid(X x) {
   return 1.0f / (1.0f + exp(-x));
 }
 
+// ln(1 + e^x) = max(x, 0) + ln(1 + e), e = e^−|x|; for small e the quotient undoes the rounding of 1 + e.
+GAMUT_INLINE F softplus(F x) {
+  const F e = exp(-magnitude(x)), u = 1.0f + e, rest = u - 1.0f;
+  return max(x, F{}) + select(rest == 0.0f, e, log(u) * e / select(rest == 0.0f, set1(1.0f), rest));
+}
+
 // Relative error at most 5e-7.
 template <class X> GAMUT_INLINE X tanh(X x) {
   const X a = magnitude(x), z = a * a;

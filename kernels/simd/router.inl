@@ -78,12 +78,6 @@ GAMUT_INLINE void limit_to_groups(const Route<float>& a, const F* score_E, I* ra
   }
 }
 
-// √ln(1 + e^x) without loss for e^x far below 1: ln(1 + t) = ln(u)·t/(u − 1), u = 1 + t as rounded.
-GAMUT_INLINE F sqrt_softplus(F x) {
-  const F t = exp(-magnitude(x)), u = t + 1.0f;
-  return sqrt(max(x, F{}) + select(u == 1.0f, t, log(u) * (t / (u - 1.0f))));
-}
-
 // Rows first … first+count−1.
 void route_block(const Route<float>& a, int64_t first, int64_t count) {
   F score_E[kMostExperts];
@@ -96,7 +90,7 @@ void route_block(const Route<float>& a, int64_t first, int64_t count) {
     const F inverse = 1.0f / sum;
     for (int64_t e = 0; e < a.experts; ++e) score_E[e] *= inverse;
   } else {
-    for (int64_t e = 0; e < a.experts; ++e) score_E[e] = a.score == RouterScore::sigmoid ? sigmoid(score_E[e]) : sqrt_softplus(score_E[e]);
+    for (int64_t e = 0; e < a.experts; ++e) score_E[e] = a.score == RouterScore::sigmoid ? sigmoid(score_E[e]) : sqrt(softplus(score_E[e]));
   }
   for (int64_t e = 0; e < a.experts; ++e) rank_E[e] = ordered(a.bias_E ? score_E[e] + a.bias_E[e] : score_E[e]);
   store_columns(count, a.experts, score_E, a.scores_NE + first * a.experts);

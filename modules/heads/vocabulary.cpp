@@ -1,5 +1,5 @@
 // Logits of every token of the vocabulary at every position: scale·W·t(h) + b, where t is the identity, or norm(act(W' h + b')) as
-// masked language models have it. [Devlin et al., BERT, 2019; Raffel et al., T5, 2020 for the scale]
+// masked language models have it, or a matrix to the embedding's width. [Devlin et al., BERT, 2019; Raffel et al., T5, 2020 for the scale]
 #include <optional>
 
 #include "modules/heads/heads.h"
@@ -24,12 +24,20 @@ class VocabularyHead : public Head {
       norm_.gain_D = ctx.add("norm", {spec.width}, Role::norm, Init::constant(1));
       if (norm_.kind == kernels::NormKind::layer && cfg.take<bool>("norm_bias", true)) norm_.bias_D = ctx.add("norm_bias", {spec.width}, Role::norm, Init::constant(0));
     }
+    const int64_t narrow = spec.embedding_width > 0 ? spec.embedding_width : spec.width;
+    const bool narrows = cfg.take<bool>("narrow", false);
+    if (narrows) narrowing_.w_NK = ctx.add("narrow", {narrow, spec.width}, Role::matrix, ctx.matrix());
+    const int64_t width = narrows ? narrow : spec.width;
+    if (spec.tied && width != narrow)
+      throw Error({.who = "model",
+                   .what = "a tied head of width " + std::to_string(width) + " on an embedding of width " + std::to_string(narrow),
+                   .hint = "the head's option narrow = true, or tied = false"});
     if (spec.tied) {
       Parameter* embedding = ctx.parameters.find("embedding");
       embedding->role = Role::head;
       classifier_.w_NK = embedding->value;
     } else {
-      classifier_.w_NK = ctx.parameters.add("head", {spec.vocab, spec.width}, Role::head, ctx.matrix());
+      classifier_.w_NK = ctx.parameters.add("head", {spec.vocab, width}, Role::head, ctx.matrix());
     }
     const std::string bias = cfg.take_choice("bias", "none", {"none", "trained", "fixed"});
     if (bias != "none") classifier_.bias_N = ctx.add("bias", {spec.vocab}, bias == "fixed" ? Role::buffer : Role::bias, Init::constant(0), bias == "trained");
@@ -42,6 +50,7 @@ class VocabularyHead : public Head {
   Tensor features(Pass& pass, const Tensor& hidden) const override {
     Tensor x = hidden;
     if (activation_) x = ops::norm(pass.tape, ops::activate(pass.tape, ops::linear(pass.tape, x, transform_), *activation_), norm_);
+    if (narrowing_.w_NK) x = ops::linear(pass.tape, x, narrowing_);
     return scale_ == 1 ? x : ops::map(pass.tape, kernels::Formula::scale, {x}, {}, scale_);
   }
   ops::LinearWeight classifier() const override { return classifier_; }
@@ -50,7 +59,7 @@ class VocabularyHead : public Head {
  private:
   double scale_, softcap_;
   std::optional<kernels::Activation> activation_;
-  ops::LinearWeight transform_, classifier_;
+  ops::LinearWeight transform_, narrowing_, classifier_;
   ops::NormWeight norm_;
 };
 

@@ -1,9 +1,10 @@
 // Multi-head attention with grouped key/value heads: MHA (kv_heads = heads), GQA, MQA (kv_heads = 1).
 //
-// q, k, v = x·Wᵀ (+ b); optional RMSNorm of queries and keys; rotary positions; softmax(q·kᵀ/√K)·v; output map.
+// q, k, v = x·Wᵀ (+ b); optional norm of queries and keys; rotary positions; softmax(q·kᵀ/√K)·v; output map.
 // [Vaswani et al. 2017; Shazeer 2019; Ainslie et al., GQA, 2023; Su et al., RoFormer, 2021]
 #include "modules/mixers/attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "modules/state.h"
@@ -18,6 +19,8 @@
 namespace gamut {
 namespace {
 
+const std::vector<std::string> kQkNorms{"none", "head", "all", "layer", "layer_shared"};  // as QkNorm counts
+
 class Attention : public SequenceMixer {
  public:
   Attention(const BuildContext& ctx, const AttentionOptions& o) : o_(o), dtype_(dtype_named(ctx.spec.dtype)), rope_(o.rotation, parameter_dtype(dtype_)) {
@@ -31,11 +34,13 @@ class Attention : public SequenceMixer {
             projection("value", o.kv_heads * o.head_dim, d, o.bias, ctx.matrix())};
     if (o.gate) qkv_.push_back(projection("gate", o.heads * o.head_dim, d, o.gate_bias, ctx.matrix()));
     if (o.qk_norm != QkNorm::none)
-      for (const auto& [name, heads] : {std::pair("query_norm", o.heads), std::pair("key_norm", o.kv_heads)})
-        qk_norm_.push_back(
-            {.kind = o.qk_norm == QkNorm::layer ? kernels::NormKind::layer : kernels::NormKind::rms,
-             .eps = o.norm_eps,
-             .gain_D = o.norm_gain ? ctx.add(name, {(o.qk_norm == QkNorm::head ? 1 : heads) * o.head_dim}, Role::norm, Init::constant(1)) : Tensor()});
+      for (const auto& [name, heads] : {std::pair("query_norm", o.heads), std::pair("key_norm", o.kv_heads)}) {
+        ops::NormWeight w{.kind = o.qk_norm == QkNorm::layer || o.qk_norm == QkNorm::layer_shared ? kernels::NormKind::layer : kernels::NormKind::rms,
+                          .eps = o.norm_eps};
+        if (o.norm_gain) w.gain_D = ctx.add(name, {(of_each_head() ? 1 : heads) * o.head_dim}, Role::norm, Init::constant(1));
+        if (o.norm_gain && o.qk_norm == QkNorm::layer_shared) w.bias_D = ctx.add(std::string(name) + "_bias", {o.head_dim}, Role::norm, Init::constant(0));
+        qk_norm_.push_back(w);
+      }
     if (o.relative_bias.buckets > 0) table_ = ctx.add("relative_bias", {o.relative_bias.buckets, o.heads}, Role::bias, Init::normal(ctx.spec.init_std));
     if (o.sinks) sinks_ = ctx.add("sinks", {o.heads}, Role::bias, Init::constant(0));
     output_ = projection("output", d, o.heads * o.head_dim, o.output_bias, ctx.into_residual());
@@ -80,6 +85,8 @@ class Attention : public SequenceMixer {
   }
 
  private:
+  bool of_each_head() const { return o_.qk_norm == QkNorm::head || o_.qk_norm == QkNorm::layer_shared; }  // with the same weights
+
   Tensor normalised(Tape& tape, const Tensor& heads, size_t i) const {  // of queries (0), keys (1) and values (2)
     if (i >= qk_norm_.size()) return heads;
     const Shape shape = heads.shape();
@@ -88,7 +95,8 @@ class Attention : public SequenceMixer {
       if (!qk_norm_[i].gain_D) return out;
       return ops::map(tape, kernels::Formula::times_vector, {out.reshape({shape[0], shape[1], shape[2] * shape[3]})}, {qk_norm_[i].gain_D}).reshape(shape);
     }
-    return o_.qk_norm == QkNorm::head ? ops::norm(tape, heads, qk_norm_[i]) : ops::norm(tape, heads.reshape({shape[0], shape[1], shape[2] * shape[3]}), qk_norm_[i]).reshape(shape);
+    return of_each_head() ? ops::norm(tape, heads, qk_norm_[i])
+                          : ops::norm(tape, heads.reshape({shape[0], shape[1], shape[2] * shape[3]}), qk_norm_[i]).reshape(shape);
   }
 
   Tensor tempered(const Pass& pass, const Tensor& queries) const {
@@ -148,8 +156,8 @@ AttentionOptions AttentionOptions::take(Config& cfg, const ModelSpec& spec) {
   o.interleaved = cfg.take<bool>("rope_interleaved", false);
   o.window = cfg.take_in<int64_t>("window", 0, 0, int64_t{1} << 40);
   o.chunk = cfg.take_in<int64_t>("chunk", 0, 0, int64_t{1} << 40);
-  const std::string qk_norm = cfg.take_choice("qk_norm", "none", {"none", "head", "all", "layer"});
-  o.qk_norm = qk_norm == "none" ? QkNorm::none : qk_norm == "head" ? QkNorm::head : qk_norm == "all" ? QkNorm::all : QkNorm::layer;
+  const std::string qk_norm = cfg.take_choice("qk_norm", kQkNorms[0], kQkNorms);
+  o.qk_norm = static_cast<QkNorm>(std::find(kQkNorms.begin(), kQkNorms.end(), qk_norm) - kQkNorms.begin());
   o.norm_rotated = cfg.take<bool>("norm_rotated", false);
   o.norm_gain = cfg.take<bool>("norm_gain", true);
   o.temperature = cfg.take_in<double>("temperature", 0, 0, 1e6);
@@ -193,7 +201,7 @@ Json AttentionOptions::to_json(const ModelSpec& spec) const {
   differs("rope_interleaved", interleaved, false);
   differs("window", window, int64_t{0});
   differs("chunk", chunk, int64_t{0});
-  if (qk_norm != QkNorm::none) out["qk_norm"] = qk_norm == QkNorm::head ? "head" : qk_norm == QkNorm::all ? "all" : "layer";
+  if (qk_norm != QkNorm::none) out["qk_norm"] = kQkNorms[static_cast<size_t>(qk_norm)];
   differs("norm_rotated", norm_rotated, false);
   differs("norm_gain", norm_gain, true);
   differs("temperature", temperature, 0.0);

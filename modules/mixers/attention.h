@@ -6,8 +6,9 @@
 
 namespace gamut {
 
-// RMSNorm of queries and keys: of each head, or of all heads of a position together.
-enum class QkNorm : uint8_t { none, head, all, layer };
+// Norm of queries and keys: RMSNorm of each head, or of all heads of a position together; LayerNorm of each head, with a gain for each (layer) or gain and
+// bias for all (layer_shared).
+enum class QkNorm : uint8_t { none, head, all, layer, layer_shared };
 
 // A learnt bias of scores by distance: a table of this layer's own, or what the last layer that had one made of it.
 struct RelativeBiasOptions {

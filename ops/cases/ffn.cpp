@@ -44,8 +44,10 @@ void ffn(Size size, Add add) {
     return;
   }
   const std::pair<Activation, const char*> activations[] = {
-      {Activation::silu, "silu"}, {Activation::gelu, "gelu"}, {Activation::gelu_tanh, "gelu_tanh"}, {Activation::relu, "relu"},
-      {Activation::relu2, "relu2"}, {Activation::identity, "identity"}, {Activation::quick_gelu, "quick_gelu"}, {Activation::tanh, "tanh"}};
+      {Activation::silu, "silu"},           {Activation::gelu, "gelu"},         {Activation::gelu_tanh, "gelu_tanh"},         {Activation::relu, "relu"},
+      {Activation::relu2, "relu2"},         {Activation::identity, "identity"}, {Activation::quick_gelu, "quick_gelu"},       {Activation::tanh, "tanh"},
+      {Activation::sigmoid, "sigmoid"},     {Activation::mish, "mish"},         {Activation::leaky_relu, "leaky_relu"},       {Activation::relu6, "relu6"},
+      {Activation::hardswish, "hardswish"}, {Activation::laplace, "laplace"},   {Activation::sqrt_softplus, "sqrt_softplus"}, {Activation::gelu_10, "gelu_10"}};
   for (const auto& [kind, name] : activations) {
     add(ffn_case(std::string(name) + "_gated", kind, {2, 3, 6}, 9, true, false));
     add(ffn_case(std::string(name) + "_plain", kind, {5, 7}, 4, false, true));

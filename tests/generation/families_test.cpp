@@ -246,6 +246,38 @@ TEST(Families, OlderKeysMeanTheSame) {
   EXPECT_ERROR(spec_of(config), "did you mean 'llama'?");
 }
 
+TEST(Families, AHeadThatDiffersFromTheEmbeddingItIsTiedToIsRefusedACopyIsNot) {
+  ThreadPool pool(1);
+  const Device device = Device::real(pool);
+  const SafetensorsReader file(folder_of("llama-llama3") / "model.safetensors");
+  const TensorView& embedding = file.at("model.embed_tokens.weight");
+  std::vector<std::byte> head(embedding.bytes.begin(), embedding.bytes.end());
+  const TempFolder folder;
+  fs::copy_file(folder_of("llama-llama3") / "config.json", folder / "config.json");
+  const auto save = [&] {
+    std::vector<TensorView> tensors = file.tensors();
+    tensors.push_back({"lm_head.weight", embedding.dtype, embedding.shape, head});
+    write_safetensors(folder / "model.safetensors", tensors);
+  };
+  save();
+  EXPECT_NO_THROW(load_model(folder.path(), device));
+  head[5] ^= std::byte{1};
+  save();
+  EXPECT_ERROR(load_model(folder.path(), device), "differs from model.embed_tokens.weight, to which it is tied");
+}
+
+TEST(Families, ANarrowEmbeddingNeedsANarrowHeadWhereTheyAreTied) {
+  ThreadPool pool(1);
+  const Device device = Device::real(pool);
+  ModelSpec spec = read_model_config(folder_of("opt-narrow")).spec;
+  EXPECT_EQ(family_for(spec).model_type, "opt");
+  spec.heads = ModelSpec{}.heads;
+  EXPECT_ERROR(Model(spec, device), "narrow = true");
+  spec.tied = false;
+  EXPECT_NO_THROW(Model(spec, device));
+  EXPECT_EQ(family_for(spec).model_type, "gamut");
+}
+
 TEST(Families, NullAndPatternsMeanWhatTransformersSays) {
   const TempFolder out;
   const auto spec_of = [&](const std::string& fixture, const Json& changes) {

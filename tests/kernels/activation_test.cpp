@@ -6,8 +6,10 @@
 namespace gamut::kernels {
 namespace {
 
-constexpr Activation kAll[] = {Activation::silu,  Activation::gelu,     Activation::gelu_tanh,  Activation::relu,
-                               Activation::relu2, Activation::identity, Activation::quick_gelu, Activation::tanh};
+constexpr Activation kAll[] = {Activation::silu,      Activation::gelu,     Activation::gelu_tanh,     Activation::relu,
+                               Activation::relu2,     Activation::identity, Activation::quick_gelu,    Activation::tanh,
+                               Activation::sigmoid,   Activation::mish,     Activation::leaky_relu,    Activation::relu6,
+                               Activation::hardswish, Activation::laplace,  Activation::sqrt_softplus, Activation::gelu_10};
 
 struct CutAt {
   double limit = 0, up_shift = 0;
@@ -128,6 +130,44 @@ TEST(Activation, ClampedSwiGlu) {
   }
 }
 
+// Values and slopes that PyTorch 2 gives in float64.
+TEST(Activation, AgreesWithPyTorch) {
+  constexpr double x[] = {-7, -2, -0.5, 0.25, 1, 5, 11};
+  struct Row {
+    Activation activation;
+    double value[7], slope[7];
+  };
+  const Row rows[] = {
+      {Activation::sigmoid,
+       {0.00091105119440064539, 0.11920292202211755, 0.37754066879814541, 0.56217650088579807, 0.7310585786300049, 0.99330714907571527, 0.99998329857815205},
+       {0.00091022118012182654, 0.10499358540350651, 0.23500371220159449, 0.24613408273759835, 0.19661193324148185, 0.0066480566707900332,
+        1.670114291046157e-05}},
+      {Activation::mish,
+       {-0.0063802634095736681, -0.25250148269570888, -0.22074377465173001, 0.16957240966381759, 0.86509838826731034, 4.9995520775294056, 10.999999993863375},
+       {-0.0054658868613147874, -0.1083550924203939, 0.28951067791351226, 0.75417266772059277, 1.0490362200997922, 1.0008002248320829, 1.0000000117151693}},
+      {Activation::leaky_relu, {-0.07, -0.02, -0.005, 0.25, 1, 5, 11}, {0.01, 0.01, 0.01, 1, 1, 1, 1}},
+      {Activation::relu6, {0, 0, 0, 0.25, 1, 5, 6}, {0, 0, 0, 1, 1, 1, 0}},
+      {Activation::hardswish,
+       {0, -1.0 / 3, -0.20833333333333334, 0.13541666666666666, 2.0 / 3, 5, 11},
+       {0, -1.0 / 6, 1.0 / 3, 0.58333333333333337, 5.0 / 6, 1, 1}},
+      {Activation::laplace,
+       {0, 0, 9.3833811676824475e-06, 0.052573090251858634, 0.85042964928457032, 1, 1},
+       {0, 1.4225764231586434e-20, 0.00014942904849454824, 0.38049709635728901, 0.82494576746355786, 7.2877830384016278e-51, 0}},
+      {Activation::sqrt_softplus,
+       {0.030190502708206841, 0.3562695763645452, 0.68853248592939076, 0.90881209272260655, 1.145976303209723, 2.2375690712219631, 3.316627308209549},
+       {0.015088374036133384, 0.16729315373837272, 0.27416329404453282, 0.30929193470656707, 0.31896758099727268, 0.22196122610267807, 0.1507530400088854}},
+      {Activation::gelu_10,
+       {-8.9586671414565444e-12, -0.045500263896358417, -0.15426876936299344, 0.14967658142073093, 0.84134474606854304, 4.9999985667421409, 10},
+       {-6.2663233266915511e-11, -0.085231801078196917, 0.13250487534383712, 0.69537335488363605, 1.0833154705876864, 1.0000071469460019, 0}},
+  };
+  for (const Row& row : rows)
+    for (size_t i = 0; i < std::size(x); ++i) {
+      const auto [value, slope] = ref::activate(row.activation, x[i]);
+      EXPECT_NEAR(value, row.value[i], 1e-12) << static_cast<int>(row.activation) << " at " << x[i];
+      EXPECT_NEAR(slope, row.slope[i], 1e-12) << static_cast<int>(row.activation) << " at " << x[i];
+    }
+}
+
 TEST(Activation, BackwardIsTheDerivative) {
   const int64_t rows = 2, h = 5;
   const auto gate = numbers<double>(rows * h, 1), up = numbers<double>(rows * h, 2), weight = numbers<double>(rows, 3),
@@ -203,8 +243,8 @@ TEST(Activation, GeluIsAccurate) {
 
 TEST(Activation, ExtremeInputsStayFinite) {
   const std::vector<double> x{-3e38, -1000, -104, -90, -0.0, 0, 90, 104, 1000};
-  for (const Activation activation :
-       {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu, Activation::tanh})
+  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu, Activation::tanh, Activation::sigmoid,
+                                      Activation::mish, Activation::laplace})
     for (const auto& c : gated_forward<float>().runnable_here()) {
       const Span<float> x_s(x);
       Span<float> out(static_cast<int64_t>(x.size()));

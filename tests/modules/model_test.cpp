@@ -38,6 +38,8 @@ std::vector<Variant> variants() {
       {"sinusoidal_positions_from_two", dense({{"positions", "sinusoidal_t2t"}, {"position_offset", 2}, {"mixer", {{"rope", false}}}})},
       {"multi_query_no_rotation_post_norm", dense({{"norm_placement", "post"}, {"mixer", {{"kv_heads", 1}, {"rope", false}}}})},
       {"normalised_stream_shares", dense({{"norm_placement", "stream"}, {"mixer_shares", {1.3, 0.7}}, {"channel_shares", {0.8, 1.2}}})},
+      {"narrow_embedding_tied", dense({{"embedding_width", 12}, {"tied", true}, {"positions", "learned"}, {"heads", Json::array({{{"kind", "vocabulary"}, {"narrow", true}}})}})},
+      {"narrow_embedding_untied_post_norm", dense({{"embedding_width", 12}, {"tied", false}, {"norm_placement", "post"}, {"embedding_norm", true}})},
       {"layer_norm_biases", dense({{"norm", "layer"}, {"mixer", {{"bias", true}}}, {"channel", {{"gated", false}, {"activation", "gelu"}, {"bias", true}}}})},
       {"moe", moe(Json::object())},
       {"moe_sigmoid_bias_shared", moe({{"shared_hidden", 16}, {"router", {{"score", "sigmoid"}, {"balance", "bias"}}}})},
