@@ -11,6 +11,7 @@ void stretched_rotation(Keys& k, PlainDecoder& d) {
   if (!k.reading()) return rotation(k, d);
   Config& cfg = k.config();
   Json keys = {{"rope_theta", cfg.take_in<double>("rope_theta", 10000, 1e-9, 1e30)}};
+  if (cfg.has("original_max_position_embeddings")) keys["original_max_position_embeddings"] = cfg.take_json("original_max_position_embeddings");
   double alpha = 1;
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     Json part = cfg.take_json(key);
