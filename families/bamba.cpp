@@ -30,6 +30,13 @@ void keys(Keys& k, PlainDecoder& d) {
   sizes(k, d, {.vocab = 128000, .kv_heads = 8, .hidden = 14336, .positions = 262144, .eps = 1e-5}, {.head_dim = nullptr});
   biases(k, d, "attention_bias", false);
   rotation(k, d, 10000, true, 0.5);
+  if (!k.reading()) {  // transformers finds another share than a half there alone
+    Json& out = k.json();
+    Json rope = out["rope_scaling"].is_null() ? Json{{"rope_type", "default"}} : out["rope_scaling"];
+    for (const char* key : {"rope_theta", "partial_rotary_factor"}) rope[key] = out[key];
+    for (const char* key : {"rope_theta", "partial_rotary_factor", "rope_scaling"}) out.erase(key);
+    out["rope_parameters"] = rope;
+  }
   common(k, d, false);
   mamba2_keys(k, d.spec, d.other);
   attention_layers(k, d);

@@ -25,7 +25,7 @@ for folder in sys.argv[2:]:
     strange = {key: sorted(value) for key, value in info.items() if value}
     chance = torch.Generator().manual_seed(1)
     draw = lambda rows, length: torch.randint(4, model.config.vocab_size, (rows, length), generator=chance)  # no padding, which has positions of its own in some families
-    inputs = {"input_ids": draw(2, 16 if encoder else min(48, getattr(config, "max_position_embeddings", 50) - 2))}
+    inputs = {"input_ids": draw(2, 16 if encoder else min(48, getattr(config, "max_position_embeddings", getattr(config, "max_seq_len", 50)) - 2))}
     if encoder:
         inputs["decoder_input_ids"] = draw(2, 12)
     with tempfile.TemporaryDirectory() as name:
