@@ -24,20 +24,26 @@ Json table(const Component& c) {
 }
 Component further_head(const LayerSpec& last) { return {"further", {{"depth", 1}, {"mixer", table(last.mixer)}, {"channel", table(last.channel)}}}; }
 
-// What says nothing about models whose layers are all mixtures, or have no attention.
+// What says nothing about models without attention, without experts, or without other feed-forward layers.
 void settle(PlainDecoder& d) {
+  const size_t layers = d.attention.size();
   if (std::find(d.others.begin(), d.others.end(), true) == d.others.end()) {
     d.others.clear();
     d.other.reset();
     d.other_shares = {};
   }
-  if (const auto first = std::find(d.others.begin(), d.others.end(), false); first != d.others.end())
-    for (size_t i = 0; i < d.others.size(); ++i)
-      if (d.others[i]) d.attention[i] = d.attention[static_cast<size_t>(first - d.others.begin())];
-  if (d.other && std::find(d.others.begin(), d.others.end(), false) == d.others.end())
-    d.attention.assign(d.others.size(), {.heads = 1, .kv_heads = 1, .head_dim = 1, .scale = 1});
-  if (std::find(d.sparse.begin(), d.sparse.end(), true) == d.sparse.end()) d.sparse.clear();
-  if (d.sparse.empty() || std::find(d.sparse.begin(), d.sparse.end(), false) != d.sparse.end()) return;
+  if (std::all_of(d.blocks.begin(), d.blocks.end(), [](Blocks b) { return b == Blocks::both; })) d.blocks.clear();
+  size_t first = 0;
+  while (first < layers && !d.has_attention(first)) ++first;
+  const AttentionOptions usual_attention = first < layers ? d.attention[first] : AttentionOptions{.heads = 1, .kv_heads = 1, .head_dim = 1, .scale = 1};
+  for (size_t i = 0; i < layers; ++i)
+    if (!d.has_attention(i)) d.attention[i] = usual_attention;
+  if (std::find(d.sparse.begin(), d.sparse.end(), true) == d.sparse.end()) {
+    d.sparse.clear();
+    d.experts = {};
+  }
+  for (size_t i = 0; i < layers; ++i)
+    if (d.has_channel(i) && !d.has_experts(i)) return;
   const PlainDecoder usual;
   d.hidden = usual.hidden;
   d.activation = usual.activation;
@@ -72,7 +78,16 @@ ModelSpec spec_of(const PlainDecoder& d) {
   for (size_t i = 0; i < d.attention.size(); ++i) {
     const bool other = !d.others.empty() && d.others[i];
     const Component mixer = other ? *d.other : d.latent ? Component{"mla", d.latent->to_json(spec)} : Component{"attention", d.attention[i].to_json(spec)};
-    spec.layers.push_back({mixer, !d.sparse.empty() && d.sparse[i] ? component_of(d.experts) : ffn, {"none"}, other ? d.other_shares : d.attention_shares, d.channel_shares});
+    spec.layers.push_back({mixer, d.has_experts(i) ? component_of(d.experts) : ffn, {"none"}, other ? d.other_shares : d.attention_shares, d.channel_shares});
+    LayerSpec& layer = spec.layers.back();
+    if (!d.has_mixer(i)) {
+      layer.mixer = {"none"};
+      layer.mixer_shares = {};
+    }
+    if (!d.has_channel(i)) {
+      layer.channel = {"none"};
+      layer.channel_shares = {};
+    }
   }
   spec.heads = {vocabulary_head(d)};
   if (d.further) spec.heads.push_back(further_head(spec.layers.back()));
@@ -90,12 +105,17 @@ DecoderOr decoder_of(const ModelSpec& spec) {
   d.spec.layers.clear();
   d.spec.heads = PlainDecoder{}.spec.heads;
   const Component* dense = nullptr;
-  bool attention = false;
+  bool attention = false, channels = false;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const auto& [mixer, channel, cross, mixer_shares, channel_shares] = spec.layers[i];
-    const bool latent = mixer.kind == "mla", other = !latent && mixer.kind != "attention";
-    if (channel.kind != "ffn" && channel.kind != "moe") return {{}, "layers of " + mixer.kind + " and " + channel.kind};
-    if (other) {
+    const bool mixes = mixer.kind != "none", has_channel = channel.kind != "none";
+    const bool latent = mixer.kind == "mla", other = mixes && !latent && mixer.kind != "attention";
+    if ((channel.kind != "ffn" && channel.kind != "moe" && has_channel) || (!mixes && !has_channel)) return {{}, "layers of " + mixer.kind + " and " + channel.kind};
+    if ((!mixes && !(mixer_shares == Shares{})) || (!has_channel && !(channel_shares == Shares{}))) return {{}, "shares of blocks that are not there"};
+    d.blocks.push_back(!mixes ? Blocks::channel : !has_channel ? Blocks::mixer : Blocks::both);
+    if (!mixes) {
+      d.attention.emplace_back();
+    } else if (other) {
       if (d.other && !(*d.other == mixer)) return {{}, "layers whose mixers differ"};
       d.other = mixer;
       d.attention.emplace_back();
@@ -110,12 +130,14 @@ DecoderOr decoder_of(const ModelSpec& spec) {
     }
     Shares& shares = other ? d.other_shares : d.attention_shares;
     const bool met = other ? std::find(d.others.begin(), d.others.end(), true) != d.others.end() : attention;
-    if ((met && !(shares == mixer_shares)) || (i > 0 && !(d.channel_shares == channel_shares))) return {{}, "blocks of one kind with different shares"};
-    shares = mixer_shares;
-    d.channel_shares = channel_shares;
-    attention = attention || !other;
+    if ((mixes && met && !(shares == mixer_shares)) || (has_channel && channels && !(d.channel_shares == channel_shares))) return {{}, "blocks of one kind with different shares"};
+    if (mixes) shares = mixer_shares;
+    if (has_channel) d.channel_shares = channel_shares;
+    attention = attention || (mixes && !other);
+    channels = channels || has_channel;
     d.others.push_back(other);
     d.sparse.push_back(channel.kind == "moe");
+    if (!has_channel) continue;
     if (channel.kind == "ffn") {
       if (dense && !(*dense == channel)) return {{}, "layers whose channel mixers differ"};
       dense = &channel;
@@ -517,8 +539,11 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
     for (const auto& [name, parameter] : {std::pair(names.mixer_norm, "mixer_norm"), std::pair(names.mixer_post_norm, "mixer_post_norm"), std::pair(names.channel_norm, "channel_norm"),
                                           std::pair(names.channel_post_norm, "channel_post_norm")})
       if (name) both(layer + name, ours + parameter, names.centre, names.gain);
-    const bool other = spec.layers[like].mixer.kind != "attention" && spec.layers[like].mixer.kind != "mla";
-    if (other) {
+    const std::string& kind = spec.layers[like].mixer.kind;
+    const bool still = kind == "none", other = !still && kind != "attention" && kind != "mla";
+    if (still) {
+      // only what follows
+    } else if (other) {
       family.other(map, theirs(layer), mixer, spec, like);
     } else if (map.has(mixer + "latent_down")) {
       name_latent(map, theirs(layer) + "self_attn.", mixer, mla_options(spec, like));
@@ -541,7 +566,7 @@ std::vector<StoredTensor> decoder_tensors(const Model& model, const TensorNames&
       both(layer + names.key, mixer + "key");
       both(layer + names.value, mixer + "value");
     }
-    if (!other && !map.has(mixer + "latent_down")) {
+    if (!still && !other && !map.has(mixer + "latent_down")) {
       both(layer + names.output, mixer + "output");
       if (map.has(mixer + "sinks")) map.whole(theirs(layer + "self_attn.sinks"), mixer + "sinks");
       const AttentionOptions a = attention_options(spec, like);

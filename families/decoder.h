@@ -13,6 +13,9 @@
 
 namespace gamut {
 
+// Which of its two blocks a layer has.
+enum class Blocks : uint8_t { both, mixer, channel };
+
 // A decoder with its options in the open.
 struct PlainDecoder {
   ModelSpec spec;                           // but for layers and heads
@@ -21,6 +24,7 @@ struct PlainDecoder {
   std::optional<Component> other;           // ? mixer of the layers that have no attention, whose entries above are those of the first that has
   std::vector<bool> others;                 // of each layer: it has no attention; empty: all have
   std::vector<bool> sparse;                 // ? of each layer: a mixture of experts
+  std::vector<Blocks> blocks;               // of each layer; empty: all have both. What stands above for a block that is not there says nothing
   Shares attention_shares, other_shares, channel_shares;  // of each kind of block
   Experts experts;
   int64_t hidden = 0;                       // of the feed-forward layers
@@ -28,6 +32,10 @@ struct PlainDecoder {
   bool gated = true, ffn_bias = false, head_bias = false;
   double logit_scale = 1, logit_softcap = 0;
   bool further = false;                     // one module more, with a layer like the last, predicts a token further
+  bool has_mixer(size_t layer) const { return blocks.empty() || blocks[layer] != Blocks::channel; }
+  bool has_channel(size_t layer) const { return blocks.empty() || blocks[layer] != Blocks::mixer; }
+  bool has_attention(size_t layer) const { return has_mixer(layer) && (others.empty() || !others[layer]); }
+  bool has_experts(size_t layer) const { return has_channel(layer) && !sparse.empty() && sparse[layer]; }
   bool operator==(const PlainDecoder&) const = default;
 };
 ModelSpec spec_of(const PlainDecoder& decoder);

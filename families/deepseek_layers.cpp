@@ -11,10 +11,7 @@ void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const S
   int64_t hidden = d.hidden > 0 && !k.reading() ? d.hidden : e.hidden, shared = e.shared_hidden / std::max<int64_t>(e.hidden, 1);
   k.integer("intermediate_size", hidden, keys.dense_hidden);
   if (keys.shared) k.integer_or_null(keys.shared, shared, keys.shared_experts);
-  if (keys.groups) {
-    k.integer_or_null(keys.groups, e.groups, keys.group_count);
-    k.integer_or_null(keys.kept_groups, e.kept_groups, keys.kept_count);
-  }
+  if (keys.groups) group_keys(k, e, keys);
   if (keys.types && (!k.reading() || k.config().has(keys.types))) {
     Json types = Json::array();
     for (const bool sparse : d.sparse) types.push_back(sparse ? "sparse" : "dense");
@@ -47,6 +44,12 @@ void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const S
   d.hidden = hidden;
   d.activation = e.activation;
   e.shared_hidden = shared * e.hidden;
+}
+
+void group_keys(Keys& k, Experts& e, const SparseKeys& keys) {
+  k.integer_or_null(keys.groups, e.groups, keys.group_count);
+  k.integer_or_null(keys.kept_groups, e.kept_groups, keys.kept_count);
+  if (!k.reading()) return;
   e.groups = std::max<int64_t>(e.groups, 1);
   e.kept_groups = e.groups > 1 ? std::max<int64_t>(e.kept_groups, 1) : 1;
   if (e.groups > 1) e.group_score = "sum2";

@@ -18,6 +18,9 @@ struct SparseKeys {
 };
 void sparse_keys(Keys& k, PlainDecoder& d, const ExpertDialect& dialect, const SparseKeys& keys);
 
+// Groups of experts, of which the best are chosen by the sum of their two largest scores.
+void group_keys(Keys& k, Experts& e, const SparseKeys& keys);
+
 // The experts of DeepSeek-V3 and those who took them over: sigmoid scores with a bias for selection, gates times `scale`.
 constexpr ExpertDialect deepseek_experts(int64_t experts, int64_t top_k, int64_t hidden, double scale = 1, bool normalise = true) {
   return {.count_key = "n_routed_experts",

@@ -109,6 +109,7 @@ void expert_keys(Keys& k, Experts& e, const ExpertDialect& x) {
   if (x.limit_key) k.number(x.limit_key, e.limit, x.limit, 0, 1e6);
   if (!k.reading()) return;
   e.up_shift = x.up_shift;
+  e.gated = x.gated;
   if (!x.activation_key) e.activation = x.activation;
   if (!x.normalise_key) e.normalise = x.normalise;
   e.router = x.router_kind;
@@ -189,8 +190,8 @@ void name_routed(NameMap& map, const std::string& theirs, const std::string& our
   }
   for (int64_t e = 0; e < experts; ++e) {
     const std::string expert = theirs + "experts." + std::to_string(e) + ".";
-    map.add({expert + x.gate + ".weight", {hidden, width}, {{ours + "gate", e * each, each}}});
-    map.add({expert + x.up + ".weight", {hidden, width}, {{ours + "up", e * each, each}}});
+    map.add({expert + (x.gated ? x.gate : x.up) + ".weight", {hidden, width}, {{ours + "gate", e * each, each}}});
+    if (x.gated) map.add({expert + x.up + ".weight", {hidden, width}, {{ours + "up", e * each, each}}});
     map.add({expert + x.down + ".weight", {width, hidden}, {{ours + "down", e * each, each}}, scale});
   }
 }
@@ -205,8 +206,8 @@ void name_shared(NameMap& map, const std::string& theirs, const std::string& mod
     const Shape& s = map.shape(ours + "shared_gate");
     map.stacked(theirs + x.shared_in + ".weight", {ours + "shared_gate", ours + "shared_up"}, {2 * s[s.rank() - 2], s[s.rank() - 1]});
   } else {
-    plain("gate_proj", "shared_gate");
-    plain("up_proj", "shared_up");
+    plain(x.gated ? "gate_proj" : "up_proj", "shared_gate");
+    if (x.gated) plain("up_proj", "shared_up");
   }
   plain(x.shared_out, "shared_down");
   if (map.has(ours + "shared_router")) map.whole(module + x.shared_router + ".weight", ours + "shared_router");

@@ -44,6 +44,7 @@ struct ExpertDialect {
   const char* shared_hidden_key = nullptr;  // units of a shared expert
   int64_t shared_hidden = 0;
   bool shared_gate = false;
+  bool gated = true;  // without: `up` is the one matrix into an expert
   const char* activation = "silu";
   const char* router_kind = "topk";
   const char* score = "softmax";

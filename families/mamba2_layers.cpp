@@ -31,14 +31,15 @@ constexpr Mamba2Keys kHybrid{.heads = "mamba_n_heads",
 }  // namespace
 
 Component take_mamba2(Config& cfg, const ModelSpec& spec, const Mamba2Keys& keys) {
-  const auto inner = static_cast<int64_t>(cfg.take_in<double>(keys.expand, 2.0, 1e-3, 1e3) * static_cast<double>(spec.width));
   const auto heads = cfg.take_in<int64_t>(keys.heads, 128, 1, 65536);
   int64_t head_dim = keys.head_dim_default;
   if (const Json said = cfg.take_json(keys.head_dim); said.is_number_integer())
     head_dim = said.get<int64_t>();
   else if (!said.is_null() && (said != "auto" || keys.head_dim_default != 0))
     cfg.reject(keys.head_dim, "must be a whole number, not " + said.dump());
+  const auto inner = keys.expand ? static_cast<int64_t>(cfg.take_in<double>(keys.expand, 2.0, 1e-3, 1e3) * static_cast<double>(spec.width)) : heads * head_dim;
   if (head_dim == 0) head_dim = inner / heads;
+  if (!keys.expand && (head_dim < 1 || head_dim > 65536)) cfg.reject(keys.head_dim, "must lie between 1 and 65536, not " + std::to_string(head_dim));
   if (head_dim < 1 || head_dim > 65536 || inner != heads * head_dim)
     cfg.reject(keys.heads, "times " + std::string(keys.head_dim) + " is " + std::to_string(heads * head_dim) + ", but " + keys.expand + "·hidden_size is " +
                                std::to_string(inner));
@@ -50,8 +51,10 @@ Component take_mamba2(Config& cfg, const ModelSpec& spec, const Mamba2Keys& keys
                    {"conv", cfg.take_in<int64_t>(keys.conv, 4, 1, 16)},
                    {"conv_bias", cfg.take<bool>(keys.conv_bias, true)},
                    {"bias", cfg.take<bool>(keys.bias, false)},
-                   {"activation", take_activation(cfg)}}};
-  if (const Json limit = cfg.take_json("time_step_limit"); !limit.is_null()) {
+                   {"activation", take_activation(cfg, keys.activation)}}};
+  if (keys.step_min) {
+    if (const auto least = cfg.take_in<double>(keys.step_min, 0.001, 0, 1e6); least > 0) mixer.options["step_min"] = least;
+  } else if (const Json limit = cfg.take_json("time_step_limit"); !limit.is_null()) {
     if (!limit.is_array() || limit.size() != 2) cfg.reject("time_step_limit", "must be a list of two numbers, not " + limit.dump());
     if (const double least = bound(cfg, limit[0]); least > 0) mixer.options["step_min"] = least;
     if (const double most = bound(cfg, limit[1]); most < std::numeric_limits<float>::max()) mixer.options["step_max"] = most;
@@ -64,10 +67,7 @@ std::string write_mamba2(const ModelSpec& spec, const Component& mixer, const Ma
   Config cfg(mixer.options, {.source = "model"});
   const Mamba2Options o = Mamba2Options::take(cfg, spec);
   if (!o.norm || o.norm_groups != o.groups || o.norm_eps != spec.norm_eps) return "another norm of the result";
-  const double expand = static_cast<double>(o.heads * o.head_dim) / static_cast<double>(spec.width);
-  if (static_cast<int64_t>(expand * static_cast<double>(spec.width)) != o.heads * o.head_dim) return "an inner width that is no multiple of the width";
-  config.update({{keys.expand, expand},
-                 {keys.heads, o.heads},
+  config.update({{keys.heads, o.heads},
                  {keys.head_dim, o.head_dim},
                  {keys.groups, o.groups},
                  {keys.state, o.state},
@@ -75,9 +75,17 @@ std::string write_mamba2(const ModelSpec& spec, const Component& mixer, const Ma
                  {keys.conv_bias, o.conv_bias},
                  {keys.bias, o.bias},
                  {keys.chunk, 64}});
-  config["hidden_act"] = activation_key(mixer.options.value("activation", "silu"));
-  if (expand == std::floor(expand)) config[keys.expand] = static_cast<int64_t>(expand);
-  if (o.step_min > 0 || o.step_max < std::numeric_limits<float>::max()) config["time_step_limit"] = {o.step_min, o.step_max};
+  config[keys.activation] = activation_key(mixer.options.value("activation", "silu"));
+  if (keys.expand) {
+    const double expand = static_cast<double>(o.heads * o.head_dim) / static_cast<double>(spec.width);
+    if (static_cast<int64_t>(expand * static_cast<double>(spec.width)) != o.heads * o.head_dim) return "an inner width that is no multiple of the width";
+    config[keys.expand] = expand;
+    if (expand == std::floor(expand)) config[keys.expand] = static_cast<int64_t>(expand);
+  }
+  if (keys.step_min) {
+    if (o.step_max < std::numeric_limits<float>::max()) return "steps with an upper end";
+    config[keys.step_min] = o.step_min;
+  } else if (o.step_min > 0 || o.step_max < std::numeric_limits<float>::max()) config["time_step_limit"] = {o.step_min, o.step_max};
   return "";
 }
 
@@ -106,16 +114,17 @@ void name_mamba2(NameMap& map, const std::string& theirs, const std::string& our
   map.optional(theirs + "out_proj.bias", ours + "output_bias");
 }
 
-void mamba2_keys(Keys& k, const ModelSpec& spec, std::optional<Component>& mixer) {
+void mamba2_keys(Keys& k, const ModelSpec& spec, std::optional<Component>& mixer) { mamba2_keys(k, spec, mixer, kHybrid); }
+void mamba2_keys(Keys& k, const ModelSpec& spec, std::optional<Component>& mixer, const Mamba2Keys& keys) {
   if (k.reading()) {
-    mixer = take_mamba2(k.config(), spec, kHybrid);
+    mixer = take_mamba2(k.config(), spec, keys);
   } else if (!mixer || mixer->kind != "mamba2") {
     throw Error({.who = "model", .what = "no layer of Mamba-2"});
-  } else if (const std::string why = write_mamba2(spec, *mixer, kHybrid, k.json()); !why.empty()) {
+  } else if (const std::string why = write_mamba2(spec, *mixer, keys, k.json()); !why.empty()) {
     throw Error({.who = "model", .what = why});
   } else {  // as it will be read: defaults said
     Config written(k.json(), {.source = "config.json"});
-    mixer = take_mamba2(written, spec, kHybrid);
+    mixer = take_mamba2(written, spec, keys);
   }
 }
 

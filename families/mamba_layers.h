@@ -17,8 +17,10 @@ std::string write_mamba(const ModelSpec& spec, const Component& mixer, const Mam
 void name_mamba(NameMap& map, const std::string& theirs, const std::string& ours);
 
 struct Mamba2Keys {
-  const char *heads, *head_dim, *groups, *state, *conv, *expand, *conv_bias, *bias, *chunk;
+  const char *heads, *head_dim, *groups, *state, *conv, *expand, *conv_bias, *bias, *chunk;  // no expand: the inner width is that of the heads
   int64_t groups_default, state_default, head_dim_default;  // the last 0: "auto", what expand leaves for each head
+  const char* activation = "hidden_act";
+  const char* step_min = nullptr;  // the key of the least Δ, by default 0.001; null: time_step_limit says both ends
 };
 Component take_mamba2(Config& cfg, const ModelSpec& spec, const Mamba2Keys& keys);
 std::string write_mamba2(const ModelSpec& spec, const Component& mixer, const Mamba2Keys& keys, Json& config);
@@ -26,6 +28,7 @@ void name_mamba2(NameMap& map, const std::string& theirs, const std::string& our
 // The layers of hybrids, whose keys begin with mamba_, one way or the other.
 class Keys;  // families/decoder.h
 void mamba2_keys(Keys& k, const ModelSpec& spec, std::optional<Component>& mixer);
+void mamba2_keys(Keys& k, const ModelSpec& spec, std::optional<Component>& mixer, const Mamba2Keys& keys);
 
 // Models of Mamba layers alone: Mamba and Falcon Mamba.
 ModelSpec read_mamba_model(Config& cfg, const MambaKeys& keys, bool tied);

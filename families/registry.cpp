@@ -14,7 +14,7 @@ namespace gamut {
   FAMILY(deepseek) FAMILY(deepseek_v2) FAMILY(deepseek_v3) FAMILY(longcat_flash) FAMILY(solar_open) FAMILY(dots1) FAMILY(glm4_moe) FAMILY(glm4_moe_lite) FAMILY(exaone_moe) FAMILY(afmoe) FAMILY(ernie4_5_moe) \
   FAMILY(phimoe) FAMILY(gpt_oss) FAMILY(llama4_text) FAMILY(hunyuan_v1_dense) FAMILY(hunyuan_v1_moe) \
   FAMILY(marian) FAMILY(pegasus) FAMILY(m2m_100) FAMILY(nllb_moe) FAMILY(minimax_m2) FAMILY(jetmoe) FAMILY(minicpm) \
-  FAMILY(bamba) FAMILY(granitemoehybrid) FAMILY(minimax) FAMILY(deepseek_v32) FAMILY(lfm2) FAMILY(lfm2_moe) FAMILY(kimi_linear) FAMILY(kda) FAMILY(rwkv) FAMILY(rwkv5) FAMILY(rwkv6) FAMILY(gla) FAMILY(retnet) FAMILY(delta_net) FAMILY(gated_deltanet) \
+  FAMILY(bamba) FAMILY(nemotron_h) FAMILY(granitemoehybrid) FAMILY(minimax) FAMILY(deepseek_v32) FAMILY(lfm2) FAMILY(lfm2_moe) FAMILY(kimi_linear) FAMILY(kda) FAMILY(rwkv) FAMILY(rwkv5) FAMILY(rwkv6) FAMILY(gla) FAMILY(retnet) FAMILY(delta_net) FAMILY(gated_deltanet) \
   FAMILY(gamut)
 
 #define GAMUT_DECLARE(name) Family name();
