@@ -291,6 +291,11 @@ void SafetensorsReader::add_shards(const fs::path& index) {
 }
 
 WrittenFile write_safetensors(const fs::path& path, std::span<const TensorView> tensors, const std::map<std::string, std::string>& metadata) {
+  return write_safetensors(path, tensors, metadata, [](const TensorView& view) { return view.bytes; });
+}
+
+WrittenFile write_safetensors(const fs::path& path, std::span<const TensorView> tensors, const std::map<std::string, std::string>& metadata,
+                              const std::function<std::span<const std::byte>(const TensorView&)>& bytes) {
   std::vector<const TensorView*> order;
   for (const TensorView& view : tensors) order.push_back(&view);
   std::stable_sort(order.begin(), order.end(), [](const TensorView* a, const TensorView* b) { return size_of(a->dtype) > size_of(b->dtype); });
@@ -302,13 +307,14 @@ WrittenFile write_safetensors(const fs::path& path, std::span<const TensorView> 
   if (!metadata.empty()) append("__metadata__", metadata);
   std::set<std::string_view> names{"__metadata__"};
   uint64_t offset = 0;
+  const auto where = [&](const TensorView& view) { return path.string() + ", tensor " + shown(view.name); };
   for (const TensorView* view : order) {
-    const std::string where = path.string() + ", tensor " + shown(view->name);
-    if (!names.insert(view->name).second) refuse("the name occurs twice or is reserved", where);
-    if (bytes_of(view->shape, view->dtype) != view->bytes.size())
-      refuse("its shape does not match its " + std::to_string(view->bytes.size()) + " bytes", where);
-    append(view->name, {{"dtype", file_name_of(view->dtype)}, {"shape", view->shape}, {"data_offsets", {offset, offset + view->bytes.size()}}});
-    offset += view->bytes.size();
+    if (!names.insert(view->name).second) refuse("the name occurs twice or is reserved", where(*view));
+    const std::optional<uint64_t> size = bytes_of(view->shape, view->dtype);
+    if (!size) refuse("its shape is no shape of a file", where(*view));
+    const uint64_t end = offset + *size;
+    append(view->name, {{"dtype", file_name_of(view->dtype)}, {"shape", view->shape}, {"data_offsets", {offset, end}}});
+    offset = end;
   }
   header += "}";
   header.append((kDataAlignment - (8 + header.size()) % kDataAlignment) % kDataAlignment, ' ');
@@ -316,14 +322,18 @@ WrittenFile write_safetensors(const fs::path& path, std::span<const TensorView> 
 
   FileWriter file(path);
   StreamHash hash;
-  const auto put = [&](const void* data, size_t bytes) {
-    file.write(data, bytes);
-    hash.update(data, bytes);
+  const auto put = [&](const void* data, size_t size) {
+    file.write(data, size);
+    hash.update(data, size);
   };
   const uint64_t length = header.size();
   put(&length, sizeof length);
   put(header.data(), header.size());
-  for (const TensorView* view : order) put(view->bytes.data(), view->bytes.size());
+  for (const TensorView* view : order) {
+    const std::span<const std::byte> data = bytes(*view);
+    if (bytes_of(view->shape, view->dtype) != data.size()) refuse("its shape does not match its " + std::to_string(data.size()) + " bytes", where(*view));
+    put(data.data(), data.size());
+  }
   file.commit();
   return {.bytes = file.written(), .xxh3_128 = hash.hex()};
 }

@@ -4,6 +4,7 @@
 // duplicate names are refused with file, tensor and offset. Data may lie at any alignment: copy with memcpy.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -42,5 +43,8 @@ struct WrittenFile {
 // order, so that each is aligned to its element. Error: a duplicate name, or a shape that does not match its bytes.
 WrittenFile write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
                               const std::map<std::string, std::string>& metadata = {});
+// The same, with the bytes of each tensor asked for when its turn comes and needed until the next is asked for; those of the views do not count.
+WrittenFile write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors, const std::map<std::string, std::string>& metadata,
+                              const std::function<std::span<const std::byte>(const TensorView&)>& bytes);
 
 }  // namespace gamut

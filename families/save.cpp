@@ -57,14 +57,17 @@ void save_model(const Model& model, const Tokenizer* tokenizer, const std::files
   std::set<std::string> buffers;  // biases that steer selection stay exact
   for (const Parameter& p : model.parameters().all())
     if (p.role == Role::buffer) buffers.insert(p.name);
-  std::vector<TensorBytes> bytes;
-  for (const StoredTensor& tensor : family.tensors(model, {}))
-    bytes.push_back(stored_bytes(model, tensor, type == DType::bf16 && buffers.contains(tensor.parts[0].parameter) ? DType::f32 : type));
+  const std::vector<StoredTensor> tensors = family.tensors(model, {});
   std::vector<TensorView> views;
-  for (const TensorBytes& b : bytes) views.push_back(b.view);
+  for (const StoredTensor& tensor : tensors)
+    views.push_back({tensor.name, type == DType::bf16 && buffers.contains(tensor.parts[0].parameter) ? DType::f32 : type, tensor.shape, {}});
 
   make_folder(folder);
-  write_safetensors(folder / "model.safetensors", views, {{"format", "pt"}});
+  TensorBytes bytes;  // of one tensor at a time: a large model is not held twice
+  write_safetensors(folder / "model.safetensors", views, {{"format", "pt"}}, [&](const TensorView& view) {
+    bytes = stored_bytes(model, tensors[static_cast<size_t>(&view - views.data())], view.dtype);
+    return bytes.view.bytes;
+  });
   // Token ids: those the family wrote belong to the model, others to its tokenizer; without either null, as the families' own defaults would be wrong.
   const auto add = [&](const char* key, std::optional<int32_t> id) {
     if (!config.contains(key)) config[key] = id ? Json(*id) : Json();
