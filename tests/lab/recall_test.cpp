@@ -1,6 +1,7 @@
 // The recall task is what it says, and a mixer that can recall learns it.
 #include "lab/recall.h"
 
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -46,11 +47,11 @@ TEST(Recall, ExamplesAreFunctionsOfTheirPlaceAndStream) {
 TEST(Recall, IsLearntAndResultsAreThoseOfTheSeed) {
   ThreadPool one(1), two(2);
   const RecallTask task{.vocab = 16, .length = 16, .pairs = 2};
-  const RecallOptions options{.batch_rows = 32, .steps = 400, .evaluate_every = 100, .test_rows = 64, .rate = 1e-2};
+  const RecallOptions options{.batch_rows = 32, .steps = 1600, .evaluate_every = 100, .test_rows = 64, .rate = 1e-2};
   ModelSpec model{.width = 32, .layers = {2, LayerSpec{{"attention", {{"heads", 2}}}, {"none"}}}};
+  model.init_std = 1 / std::sqrt(32.0);  // from smaller weights it long knows a text's values only, which is ½
   const RecallResult result = run_recall(model, task, options, two, [](double) {});
-  // So few steps teach which values a text holds (½, with every seed), hardly yet which of them is asked for.
-  EXPECT_GT(result.accuracy, 0.3) << "chance is 1/8";
+  EXPECT_GT(result.accuracy, 0.9) << "chance is 1/8";
   EXPECT_EQ(result.state_bytes, 2 * 16 * 2 * 32 * 2);  // layers × tokens × keys and values × width × bf16
   const RecallOptions brief{.batch_rows = 8, .steps = 20, .evaluate_every = 5, .test_rows = 16};
   const RecallResult a = run_recall(model, task, brief, one, [](double) {}), b = run_recall(model, task, brief, two, [](double) {});
