@@ -20,7 +20,7 @@ struct ScoreRows {
 struct AttentionRows {
   // Raw s becomes scores, `scale` included.
   void (*change)(const ScoreRows&, const ScoreChange&);
-  // The running softmax: max_R is raised, p made, factor_R takes older sums to the new base; sum_R16 gathers Σ p in sixteen lanes.
+  // The running softmax: max_R, which scores may exceed by a few powers of two, is raised where they exceed it by more, p made, factor_R takes older sums to the new base; sum_R16 gathers Σ p in sixteen lanes.
   void (*soften)(const ScoreRows&, float* max_R, float* base_R, float* factor_R, float* sum_R16);
   // p again from lse (log₂) and raw s, and ds = p·(dp − delta), as raw scores feel it, from dp in the layout of s.
   void (*differentiate)(const ScoreRows&, const ScoreChange&, const float* lse_R, const float* delta_R, const float* dp, bf16* ds);

@@ -394,7 +394,7 @@ template <bool kPast, class T> GAMUT_INLINE void put(T* p, const Bundle<F>& x, B
 GAMUT_INLINE Bundle<F> keep(const Bundle<F>& x, Bundled, F = F{}) { return x; }
 // x as what it is, or as every vector of a bundle.
 template <class X> GAMUT_INLINE X spread(F x) {
-  if constexpr (is_bundle<X>) return each([](F v, I) GAMUT_INLINED { return v; }, x, Bundle<I>{});
+  if constexpr (is_bundle<X>) return {x, x, x, x};
   else return x;
 }
 // The sum and the maximum of a bundle's vectors, in one order; of one vector: itself.
